@@ -1,0 +1,178 @@
+"""This node's own account: it builds, tries out, signs and submits transactions.
+
+Order of a batch: try out against the provisional state, sign, store (one synced write for all),
+raise the signing mark, publish. A refused transaction takes no number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import trio
+
+from node.high_water import HighWater
+from node.state_manager import StateManager
+from protocol import kinds
+from protocol.book import Refused
+from protocol.errors import BlamedError, Rejected
+from protocol.keys import Signer
+from protocol.transactions import (
+    VERSION,
+    Header,
+    SignedTransaction,
+    compute_task_id,
+    sign_transaction,
+)
+
+log = structlog.get_logger("author")
+
+WAITING_MAX = 4_096
+"""Callers in the queue; further ones wait for a place."""
+BATCH_MAX = 256
+
+
+@dataclass(slots=True)
+class _Request:
+    kind: str
+    payload: Any
+    subject: bytes | None
+    refs: tuple[bytes, ...]
+    done: trio.Event = field(default_factory=trio.Event)
+    tx: SignedTransaction | None = None
+    error: BlamedError | None = None
+
+
+class Author:
+    """The account that this node signs for.
+
+    Args:
+        state: where transactions go.
+        signer: the account's key.
+        mark: the signing high-water mark.
+        publish: told of every transaction that is on disk.
+    """
+
+    def __init__(
+        self,
+        state: StateManager,
+        signer: Signer,
+        mark: HighWater,
+        publish: Callable[[list[SignedTransaction]], None],
+    ) -> None:
+        self._state = state
+        self._signer = signer
+        self._mark = mark
+        self._publish = publish
+        self._send, self._receive = trio.open_memory_channel[_Request](WAITING_MAX)
+
+    @property
+    def address(self) -> bytes:
+        """The account's address."""
+        return self._signer.address
+
+    async def submit(
+        self,
+        kind: str,
+        payload: Any,
+        *,
+        subject: bytes | None = None,
+        refs: tuple[bytes, ...] = (),
+    ) -> SignedTransaction:
+        """Sign and store a transaction; return it once it is on disk.
+
+        Args:
+            kind: name of the kind.
+            payload: its payload record.
+            subject: the task; None for the kinds whose subject follows from the author.
+            refs: ids that the fold will read because of this one, sorted.
+
+        Raises:
+            Rejected: the rules refuse it as things stand; nothing was stored or signed.
+            SigningError: this machine must not sign now.
+        """
+        request = _Request(kind, payload, subject, refs)
+        await self._send.send(request)
+        await request.done.wait()
+        if request.error is not None:
+            raise request.error
+        assert request.tx is not None
+        return request.tx
+
+    async def run(self) -> None:
+        """Serve requests, all that wait in one batch; never returns."""
+        async for first in self._receive:
+            batch = [first]
+            while len(batch) < BATCH_MAX:
+                try:
+                    batch.append(self._receive.receive_nowait())
+                except trio.WouldBlock:
+                    break
+            try:
+                self._serve(batch)
+            finally:
+                for request in batch:
+                    if request.tx is None and request.error is None:
+                        request.error = Rejected(
+                            "not_signed", "the node is stopping", "another try"
+                        )
+                    request.done.set()
+
+    def _serve(self, batch: list[_Request]) -> None:
+        signed: list[SignedTransaction] = []
+        for request in batch:
+            try:
+                self._check_chain()
+                tx = self._build(request)
+                self._state.stage(tx)
+            except BlamedError as error:
+                request.error = error
+            else:
+                signed.append(tx)
+                request.tx = tx
+        if not signed:
+            return
+        self._state.store_staged(signed)
+        self._mark.raise_to(self.address, signed[-1].header.seq)
+        self._publish(signed)
+
+    def _check_chain(self) -> None:
+        """Refuse to sign on a database that is older than what this account signed."""
+        mark = self._mark.get(self.address)
+        next_seq = self._state.next_link(self.address)[0]
+        if mark is not None and next_seq <= mark:
+            raise Rejected(
+                "own_chain_behind", f"next seq {next_seq}", f"seq {mark} signed before, from a peer"
+            )
+
+    def _build(self, request: _Request) -> SignedTransaction:
+        kind = kinds.BY_NAME[request.kind]
+        seq, prev = self._state.next_link(self.address)
+        subject = request.subject
+        if subject is None:
+            is_publication = request.kind == "publish_task"
+            subject = (
+                compute_task_id(self._state.network, self.address, seq)
+                if is_publication
+                else self.address
+            )
+        header = Header(
+            version=VERSION,
+            network=self._state.network,
+            kind=kind.code,
+            author=self.address,
+            seq=seq,
+            prev=prev,
+            epoch=self._state.epoch + 1,
+            anchor=self._state.seal_hash[:16],
+            subject=subject,
+            refs=request.refs,
+        )
+        kind.check(header, request.payload)
+        tx = sign_transaction(header, request.payload, self._signer)
+        # Read back strictly: what we sign must be what every peer accepts.
+        tx = self._state.intake.read(tx.wire)
+        ruling = self._state.open.try_out(tx)
+        if ruling is not None:
+            raise Refused(ruling.code, ruling.found, ruling.wanted, ruling.lost_to)
+        return tx

@@ -1,0 +1,72 @@
+"""minesync status: what the node is doing, and whether it is ready."""
+
+from typing import Annotated, Any
+
+import trio
+from cyclopts import Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from node.commands.common import COMMON, Common, emit, make_console, show_pairs
+from node.exits import Exit
+from node.rpc.client import RpcClient, connect
+
+_REFRESH_S = 1
+
+
+def status(
+    *,
+    watch: Annotated[bool, Parameter(help="Show it again every second.", negative="")] = False,
+    common: Common = COMMON,
+) -> int:
+    """Print what the node is doing. The exit code is 1 while the node is not ready."""
+    with connect(common.paths) as client:
+        if watch and not common.json:
+            trio.run(_watch, client)
+        data = client.call("node_status")
+        emit(common, data, lambda console: show_status(console, data))
+    return Exit.OK if data.get("ready") else Exit.FAILED
+
+
+def show_status(console: Console, data: dict[str, Any]) -> None:
+    """Write a status for a person."""
+    seconds = int(data.get("uptime_ms") or 0) // 1_000
+    failing = [name for name, check in sorted(_get_checks(data).items()) if not check.get("ok")]
+    ready = "yes" if data.get("ready") else "no: " + (", ".join(failing) or "starting")
+    show_pairs(
+        console,
+        [
+            ("ready", ready),
+            ("alarm", data.get("alarm")),
+            ("network", f"{data.get('network')} ({data.get('network_name')})"),
+            ("peer id", data.get("peer")),
+            *(("listens on", address) for address in data.get("addresses") or []),
+            ("peers", data.get("peers")),
+            ("last epoch", data.get("epoch")),
+            ("state root", data.get("state_root")),
+            ("transactions", data.get("transactions")),
+            ("not sealed yet", data.get("open")),
+            ("account", data.get("account")),
+            ("roles", ", ".join(data.get("roles") or []) or None),
+            ("running for", f"{seconds // 3_600} h {seconds // 60 % 60} min {seconds % 60} s"),
+            ("version", data.get("version")),
+        ],
+    )
+
+
+def _get_checks(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    checks = data.get("checks")
+    pairs = checks.items() if isinstance(checks, dict) else ()
+    return {name: check for name, check in pairs if isinstance(check, dict)}
+
+
+async def _watch(client: RpcClient) -> None:
+    console = make_console()
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            data = client.call("node_status")
+            with console.capture() as capture:
+                show_status(console, data)
+            live.update(Text.from_ansi(capture.get()), refresh=True)
+            await trio.sleep(_REFRESH_S)

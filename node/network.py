@@ -1,0 +1,72 @@
+"""The network a node belongs to, as a file: reading a genesis, and founding a new one."""
+
+import secrets
+import unicodedata
+from pathlib import Path
+
+from protocol.errors import BlamedError, Rejected
+from protocol.genesis import Allocation, Genesis
+from protocol.params import Params
+
+GENESIS_BYTES_MAX = 1 << 20
+NAME_BYTES_MAX = 32
+_SALT_BYTES = 32
+
+
+class GenesisError(BlamedError):
+    """A genesis file is missing, damaged or of another network."""
+
+
+def read_genesis(path: Path) -> Genesis:
+    """Return the genesis that a file holds.
+
+    Raises:
+        GenesisError: `genesis_missing`, `genesis_unreadable`, `genesis_malformed`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(GENESIS_BYTES_MAX + 1)
+    except FileNotFoundError as error:
+        wanted = "a genesis file (minesync init --genesis FILE)"
+        raise GenesisError("genesis_missing", f"no file {path}", wanted) from error
+    except OSError as error:
+        raise GenesisError("genesis_unreadable", f"{path}: {error.strerror}", "a file") from error
+    if len(data) > GENESIS_BYTES_MAX:
+        raise GenesisError("genesis_malformed", f"{path} is too long", f"{GENESIS_BYTES_MAX} bytes")
+    try:
+        return Genesis.from_bytes(data)
+    except Rejected as error:
+        raise GenesisError("genesis_malformed", f"{path}: {error}", "a genesis") from error
+
+
+def check_network_name(name: str) -> None:
+    """Check that a new network can bear a name.
+
+    Raises:
+        GenesisError: `bad_network_name`.
+    """
+    size = len(name.encode("utf-8", "surrogateescape"))
+    is_plain = name.isprintable() and unicodedata.is_normalized("NFC", name) and name.strip()
+    if not is_plain or size > NAME_BYTES_MAX:
+        wanted = f"1 to {NAME_BYTES_MAX} bytes of printable text"
+        raise GenesisError("bad_network_name", repr(name[:NAME_BYTES_MAX]), wanted)
+
+
+def create_network(name: str, params: Params, founder: bytes, supply: int) -> Genesis:
+    """Return the genesis of a new network that one account owns and seals.
+
+    Args:
+        founder: address of that account.
+        supply: all nano-units there will ever be.
+
+    Raises:
+        GenesisError: `bad_network_name`.
+    """
+    check_network_name(name)
+    return Genesis(
+        name=name,
+        salt=secrets.token_bytes(_SALT_BYTES),
+        params=params,
+        allocations=(Allocation(founder, supply),),
+        sealers=(founder,),
+    )

@@ -1,0 +1,1 @@
+"""What a node does beside syncing: register, answer tasks, judge answers, claim rewards."""

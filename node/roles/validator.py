@@ -1,0 +1,246 @@
+"""The validator: judges every answer to a task whose panel holds the account, once.
+
+The panel is drawn when validation is sealed, so nothing is judged before. What is left to do
+follows from the provisional state: an answer under review without a vote of ours in this round. A
+vote that no seal took in is therefore cast again.
+"""
+
+import unicodedata
+
+import structlog
+import trio
+
+from node.author import Author
+from node.roles.briefs import Unbriefable, build_assignment
+from node.roles.desk import WorkerDesk
+from node.roles.refusals import Refusals
+from node.roles.watch import TURN_TASKS, Watch
+from node.state_manager import StateManager
+from node.workers.fields import BadField
+from node.workers.messages import (
+    ANSWERS_MAX,
+    DEADLINE_MS_MAX,
+    OUTPUTS_BYTES_MAX,
+    REASONING_BYTES_MAX,
+    Candidate,
+    ScoreRequest,
+    WorkerFault,
+)
+from node.workers.messages import Verdict as Judgement
+from protocol.errors import BlamedError
+from protocol.kinds.reveal_answer import REVEAL_ANSWER
+from protocol.kinds.validate_answer import ValidateAnswer
+from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.records import RejectReason, Submission, Task, Verdict
+from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS, validation_key
+from protocol.task_types import get_type_slug
+
+log = structlog.get_logger("roles")
+
+ATTEMPTS_MAX = 3
+"""Failures of the worker at one task, after which it is left to the other validators."""
+
+
+class Validator:
+    """Judges answers for one account.
+
+    Args:
+        state: what there is to judge.
+        author: of the account.
+        desk: the worker that scores.
+        concurrency: tasks at the same time.
+        timeout_ms: for the answers to one task.
+    """
+
+    def __init__(
+        self,
+        state: StateManager,
+        author: Author,
+        desk: WorkerDesk,
+        *,
+        concurrency: int,
+        timeout_ms: int,
+    ) -> None:
+        self._state = state
+        self._author = author
+        self._desk = desk
+        self._concurrency = concurrency
+        self._timeout_ms = timeout_ms
+        self._refusals = Refusals("validator")
+        self._waiting: set[bytes] = set()
+        self._working: set[bytes] = set()
+        self._failures: dict[bytes, int] = {}
+
+    async def run(self) -> None:
+        """Look at what happens and act on it; never returns."""
+        with self._state.broadcast.listen() as listener:
+            watch = Watch(self._state, listener)
+            async with trio.open_nursery() as nursery:
+                while True:
+                    for place, task_id in enumerate(await watch.next_tasks()):
+                        if self._is_ours(task_id):
+                            self._waiting.add(task_id)
+                        if place % TURN_TASKS == 0:
+                            await trio.lowlevel.checkpoint()
+                    self._take_up(nursery)
+
+    # ------------------------------------------------------------------------- deciding
+
+    def _is_ours(self, task_id: bytes) -> bool:
+        task = self._state.store.view.get(TASKS, task_id)
+        return (
+            task is not None
+            and task.status is TaskStatus.UNDER_VALIDATION
+            and self._author.address in task.panel
+            and self._state.epoch + 1 <= task.lifecycle.finalize_deadline
+        )
+
+    def _take_up(self, nursery: trio.Nursery) -> None:
+        """Begin with as many waiting tasks as there are places, the most urgent first."""
+        ranked = []
+        for task_id in self._waiting:
+            task = self._state.open.get(TASKS, task_id)
+            if task is not None and self._is_ours(task_id) and self._list_unjudged(task):
+                ranked.append((task.lifecycle.validation_deadline, task_id, task))
+        self._waiting = {task_id for _, task_id, _ in ranked}
+        self._failures = {key: n for key, n in self._failures.items() if key in self._waiting}
+        for _, task_id, task in sorted(ranked, key=lambda one: one[:2]):
+            if len(self._working) >= self._concurrency:
+                return
+            if task_id not in self._working and self._may_begin(task):
+                self._working.add(task_id)
+                nursery.start_soon(self._judge, task)
+
+    def _may_begin(self, task: Task) -> bool:
+        terms = task.terms
+        return (
+            not self._refusals.is_fresh(task.task_id, self._state.epoch)
+            and self._failures.get(task.task_id, 0) < ATTEMPTS_MAX
+            and (not terms.data_bytes or self._state.store.journal.has_blob(terms.data_hash))
+            and self._desk.can_take(get_type_slug(terms.task_type))
+        )
+
+    def _list_unjudged(self, task: Task) -> list[Submission]:
+        """Return the answers that wait for our vote, in the order of their places."""
+        view, own = self._state.open, self._author.address
+        found = []
+        for one in task.participants:
+            submission = view.get(SUBMISSIONS, one.submission_id)
+            if submission is None or submission.status is not SubmissionStatus.UNDER_REVIEW:
+                continue
+            key = validation_key(one.submission_id, own, task.lifecycle.round)
+            if one.miner != own and view.get(VALIDATIONS, key) is None:
+                found.append(submission)
+        return found
+
+    # --------------------------------------------------------------------------- acting
+
+    async def _judge(self, task: Task) -> None:
+        """Have the answers to one task scored and cast the votes."""
+        try:
+            votes = await self._score(task, self._list_unjudged(task))
+            for vote in votes:
+                await self._author.submit("validate_answer", vote, subject=task.task_id)
+            if votes:
+                log.info("answers_judged", task=task.task_id[:8], votes=len(votes))
+        except BlamedError as error:
+            self._refusals.note(task.task_id, error, self._state.epoch)
+        finally:
+            self._working.discard(task.task_id)
+
+    async def _score(self, task: Task, submissions: list[Submission]) -> list[ValidateAnswer]:
+        """Return a vote on each answer whose content is here.
+
+        Raises:
+            WorkerFault: the worker gave no scores.
+            BlamedError: `task_unreadable`.
+        """
+        candidates: list[Candidate] = []
+        votes: list[ValidateAnswer] = []
+        size = 0
+        for submission in submissions:
+            content = self._read_content(submission)
+            if content is None:
+                continue
+            try:
+                output = content.decode("utf-8")
+            except UnicodeDecodeError:
+                votes.append(self._build_vote(task, submission.submission_id, None))
+                continue
+            # The others' turn comes when these votes are cast.
+            if len(candidates) == ANSWERS_MAX or size + len(content) > OUTPUTS_BYTES_MAX:
+                break
+            size += len(content)
+            candidates.append(Candidate(id=submission.submission_id.hex(), output=output))
+        if candidates:
+            for judgement in await self._ask(task, tuple(candidates)):
+                votes.append(self._build_vote(task, bytes.fromhex(judgement.id), judgement))
+        return votes
+
+    async def _ask(self, task: Task, candidates: tuple[Candidate, ...]) -> tuple[Judgement, ...]:
+        left_epochs = task.lifecycle.validation_deadline - self._state.epoch
+        left_ms = max(1, left_epochs) * self._state.params.epoch_ms
+        try:
+            assignment = build_assignment(self._state, task)
+            if assignment is None:
+                raise BlamedError("input_missing", "no input here", "the input of the task")
+            request = ScoreRequest(
+                id=task.task_id.hex(),
+                task=assignment,
+                answers=candidates,
+                deadline_ms=min(self._timeout_ms, left_ms, DEADLINE_MS_MAX),
+                attempt=self._failures.get(task.task_id, 0) + 1,
+            )
+            return (await self._desk.score(request)).scores
+        except (Unbriefable, BadField) as error:
+            self._failures[task.task_id] = ATTEMPTS_MAX
+            raise BlamedError("task_unreadable", str(error)[:200], "text") from error
+        except WorkerFault as fault:
+            if fault.code != "worker_paused":
+                failures = self._failures.get(task.task_id, 0) + 1
+                self._failures[task.task_id] = failures if fault.retryable else ATTEMPTS_MAX
+            raise
+
+    def _read_content(self, submission: Submission) -> bytes | None:
+        journal = self._state.store.journal
+        if submission.reveal_tx is None or submission.content_hash is None:
+            return None
+        tx = journal.get(submission.reveal_tx)
+        if tx is not None and tx.header.kind == REVEAL_ANSWER.code and tx.payload.content:
+            content: bytes = tx.payload.content
+            return content
+        return journal.blob(submission.content_hash)
+
+    def _build_vote(
+        self, task: Task, submission_id: bytes, judgement: Judgement | None
+    ) -> ValidateAnswer:
+        """Return the vote that a judgement means; None of one: the answer is no text.
+
+        Whatever is worth anything is approved with its score: the median of the scores decides
+        about the quality that the publisher asked for, and pays who is near it.
+        """
+        score, reasoning, reason = 0, "no text", RejectReason.TECHNICAL_ERROR
+        verdict = Verdict.REJECT
+        if judgement is not None:
+            score, reasoning = judgement.score or 0, _fit(judgement.reasoning)
+            if judgement.score is None:
+                verdict, reason = Verdict.ABSTAIN, RejectReason.NONE
+            elif score:
+                verdict, reason = Verdict.APPROVE, RejectReason.NONE
+            else:
+                reason = RejectReason.INCORRECT_ANSWER
+        return ValidateAnswer(
+            submission_id=submission_id,
+            verdict=verdict,
+            score=score,
+            reason=reason,
+            reasoning=reasoning,
+            stake=(task.terms.stake_required + 1) // 2,
+            round=task.lifecycle.round,
+        )
+
+
+def _fit(reasoning: str) -> str:
+    """Return what a worker wrote as a transaction can hold it: composed, and cut if that grew."""
+    data = unicodedata.normalize("NFC", reasoning).encode("utf-8")
+    return data[:REASONING_BYTES_MAX].decode("utf-8", "ignore")

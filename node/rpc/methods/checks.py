@@ -1,0 +1,132 @@
+"""check_* and state_*: what the rules refused, and whether this node's state is what it says."""
+
+from typing import Any
+
+import trio
+
+from node.peer import Peer
+from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
+from node.rpc.pages import build_page, show_as_of
+from node.rpc.views import show_ruling
+from protocol.fold import rule_evidence
+from protocol.invariants import SUM_RULES
+from protocol.invariants_rows import ROW_RULES
+from protocol.lthash import LtHash
+from protocol.records import Ruling
+from protocol.scene import Scene
+from protocol.tables import ALL
+from protocol.view import Key
+
+ROWS_MAX = 200_000
+"""Of a state that is checked in memory, rule by rule; of a larger one only the root."""
+ROWS_PER_TURN = 500
+FAULTS_SHOWN_MAX = 20
+DEADLINE_MS = 120_000
+"""A large state takes its time; others are served meanwhile."""
+
+
+def list_conflicts(peer: Peer, *, task_id: bytes | None, limit: int, cursor: str) -> dict[str, Any]:
+    """Return rulings: provisional ones first, then those sealed, the latest first."""
+    state = peer.state
+    queries = state.store.queries
+    next_epoch = state.epoch + 1
+    fresh = [rule_evidence(author, seq, next_epoch) for author, seq in state.open.evidence.values()]
+    fresh += state.open.rulings()
+    wanted = sorted(
+        (ruling for ruling in fresh if task_id in (None, ruling.subject)),
+        key=lambda ruling: ruling.tx_id,
+    )
+    provisional = {ruling.tx_id for ruling in wanted}
+
+    def read_sealed(items: int, place: bytes | None) -> Any:
+        if task_id is not None:
+            return queries.rulings_of_subject(task_id, items, place)
+        return queries.rulings(items, place)
+
+    def show(ruling: Ruling) -> dict[str, Any]:
+        return show_ruling(ruling, is_provisional=ruling.tx_id in provisional)
+
+    return build_page(
+        state,
+        limit=limit,
+        cursor=cursor,
+        open_rows=[(ruling.tx_id, ruling) for ruling in wanted],
+        read_sealed=read_sealed,
+        show=show,
+    )
+
+
+def list_evidence(peer: Peer) -> dict[str, Any]:
+    """Return every equivocation this node has proof of."""
+    items = [
+        {
+            "evidence_id": evidence_id.hex(),
+            "author": row.author.hex(),
+            "seq": row.seq,
+            "sealed_epoch": row.sealed,
+            "proof": "0x" + row.proof.hex(),
+        }
+        for evidence_id, row in peer.state.store.journal.all_evidence()
+    ]
+    return {"items": items, "next_cursor": None, "as_of": show_as_of(peer.state)}
+
+
+async def run_check(peer: Peer) -> dict[str, Any]:
+    """Compute the state root anew from the rows, add all money up, check every row's rules."""
+    state = peer.state
+    # All scans begin in one step: each shows the rows of this moment, whatever is sealed meanwhile.
+    epoch, wanted = state.epoch, state.state_root
+    is_whole = state.store.totals.rows <= ROWS_MAX
+    scans = [(table, state.store.rows.scan(table)) for table in ALL]
+    rows_hash = LtHash()
+    rows: dict[Key, Any] = {}
+    count = 0
+    for table, scan in scans:
+        for key, record in scan:
+            rows_hash.add_row(table.name, key, table.encode_row(record))
+            count += 1
+            if is_whole:
+                rows[(table.name, key)] = record
+            if count % ROWS_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
+    found = rows_hash.state_root()
+    scene = Scene.of_rows(rows)
+    rules = (*ROW_RULES, *SUM_RULES) if is_whole else ()
+    broken: list[str] = []
+    for rule in rules:
+        broken += [f"{rule.__name__}: {text}" for text in rule(scene)]
+        await trio.lowlevel.checkpoint()
+    return {
+        "ok": found == wanted and not broken and state.alarm is None,
+        "epoch": epoch,
+        "rows": count,
+        "state_root": wanted.hex(),
+        "recomputed_root": found.hex(),
+        "root_equal": found == wanted,
+        "rules_checked": len(rules),
+        "broken": broken[:FAULTS_SHOWN_MAX],
+        "alarm": state.alarm,
+    }
+
+
+def read_state_root(peer: Peer) -> dict[str, Any]:
+    """Return the sealed state in two hashes."""
+    return {**show_as_of(peer.state), "seal_hash": peer.state.seal_hash.hex()}
+
+
+METHODS = (
+    Method(
+        "check_conflicts",
+        list_conflicts,
+        "What the rules refused, and what it lost to.",
+        (Param("task_id", read_id, "only of this task", None), LIMIT, CURSOR),
+    ),
+    Method("check_evidence", list_evidence, "Every equivocation there is proof of."),
+    Method(
+        "check_run",
+        run_check,
+        "Compute the state root anew and check every row.",
+        deadline_ms=DEADLINE_MS,
+    ),
+    Method("state_root", read_state_root, "The sealed state in two hashes."),
+)

@@ -1,0 +1,148 @@
+"""dev_*: faults on demand, for devnets and tests; served only with `dev.faults`."""
+
+from typing import Any
+
+from node.peer import Peer
+from node.rpc.errors import NOT_FOUND, RpcFault, not_found
+from node.rpc.method import Method, Param, read_bytes, read_choice, read_id, read_int, read_list
+from node.rpc.method import read_text as _read_text
+from node.rpc.methods.transactions import show_state, take_wire
+from node.transport.base import PeerName
+from node.transport.faults import FaultyTransport
+from protocol import codec, kinds
+from protocol.params import EPOCH_MAX
+from protocol.schema import from_plain
+from protocol.transactions import (
+    VERSION,
+    WIRE_BYTES_MAX,
+    Header,
+    compute_task_id,
+    sign_transaction,
+)
+
+PEERS_MAX = 500
+NAME_CHARACTERS_MAX = 128
+DELAY_MS_MAX = 600_000
+
+
+async def partition(peer: Peer, *, peers: list[str]) -> dict[str, Any]:
+    """Cut these peers off, besides those that are."""
+    faults = _require_faults(peer)
+    await faults.cut(PeerName(name) for name in peers)
+    return _show(faults)
+
+
+def heal(peer: Peer, *, peers: list[str] | None) -> dict[str, Any]:
+    """Allow these peers again, or all."""
+    faults = _require_faults(peer)
+    faults.heal(None if peers is None else [PeerName(name) for name in peers])
+    return _show(faults)
+
+
+def set_link(peer: Peer, *, peer_name: str, delay_ms: int) -> dict[str, Any]:
+    """Delay what goes to a peer and the gossip that comes from it; 0 takes that back."""
+    faults = _require_faults(peer)
+    faults.slow_down(PeerName(peer_name), delay_ms)
+    return {**_show(faults), "peer": peer_name, "delay_ms": delay_ms}
+
+
+def sign(
+    peer: Peer, *, kind: str, payload: bytes, seq: int | None, subject: bytes | None
+) -> dict[str, Any]:
+    """Sign a transaction of the node's account with any seq and store nothing: for equivocations.
+
+    The payload is the canonical bytes of its record.
+    """
+    author = peer.require_author()
+    state = peer.state
+    if peer.signer is None:
+        raise RpcFault(NOT_FOUND, "no_account", "a node without a key", "roles.account")
+    own = author.address
+    next_seq, head = state.next_link(own)
+    seq = next_seq if seq is None else seq
+    prev = head
+    if seq != next_seq:
+        before = state.store.journal.at(own, seq - 1) if seq else None
+        if seq and before is None:
+            raise not_found("no_such_transaction", f"seq {seq - 1}")
+        prev = None if before is None else before.tx_id
+    rule = kinds.BY_NAME[kind]
+    if subject is None:
+        is_task = kind == "publish_task"
+        subject = compute_task_id(state.network, own, seq) if is_task else own
+    header = Header(
+        version=VERSION,
+        network=state.network,
+        kind=rule.code,
+        author=own,
+        seq=seq,
+        prev=prev,
+        epoch=state.epoch + 1,
+        anchor=state.seal_hash[:16],
+        subject=subject,
+        refs=(),
+    )
+    typed: Any = from_plain(rule.payload, codec.decode(payload))
+    tx = sign_transaction(header, typed, peer.signer)
+    return {"tx_id": tx.tx_id.hex(), "wire": "0x" + tx.wire.hex(), "seq": seq}
+
+
+def inject(peer: Peer, *, wire: bytes) -> dict[str, Any]:
+    """Put a transaction through the door as if a peer had sent it; nobody is told of it."""
+    tx = take_wire(peer, wire, source="dev")
+    return {"tx_id": tx.tx_id.hex(), **show_state(peer, tx)}
+
+
+def _require_faults(peer: Peer) -> FaultyTransport:
+    if peer.faults is None:
+        raise RpcFault(NOT_FOUND, "no_faults", "a node without fault rules", "dev.faults = true")
+    return peer.faults
+
+
+def _show(faults: FaultyTransport) -> dict[str, Any]:
+    return {"cut": [str(name) for name in faults.cut_peers]}
+
+
+_name = _read_text(NAME_CHARACTERS_MAX)
+_names = read_list(_name, PEERS_MAX)
+
+METHODS = (
+    Method(
+        "dev_partition",
+        partition,
+        "Cut peers off, at this end.",
+        (Param("peers", _names, "names of peers"),),
+    ),
+    Method(
+        "dev_heal",
+        heal,
+        "Allow peers again.",
+        (Param("peers", _names, "names of peers; all by default", None),),
+    ),
+    Method(
+        "dev_link",
+        set_link,
+        "Delay what goes to a peer.",
+        (
+            Param("peer_name", _name, "name of a peer"),
+            Param("delay_ms", read_int(0, DELAY_MS_MAX), f"integer 0 to {DELAY_MS_MAX}"),
+        ),
+    ),
+    Method(
+        "dev_sign",
+        sign,
+        "Sign a transaction with any seq; store nothing.",
+        (
+            Param("kind", read_choice(*kinds.BY_NAME), "name of a kind"),
+            Param("payload", read_bytes(WIRE_BYTES_MAX), "canonical bytes of the payload, hex"),
+            Param("seq", read_int(0, EPOCH_MAX), "integer; the next one by default", None),
+            Param("subject", read_id, "id; of author and seq by default", None),
+        ),
+    ),
+    Method(
+        "dev_inject",
+        inject,
+        "Take in a transaction as if a peer had sent it.",
+        (Param("wire", read_bytes(WIRE_BYTES_MAX), "the signed bytes, hex"),),
+    ),
+)

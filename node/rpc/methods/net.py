@@ -1,0 +1,89 @@
+"""net_* and sync_*: who is connected, and how far apart we are."""
+
+from typing import Any
+
+from node.addresses import MULTIADDR_CHARACTERS_MAX, check_peer_address
+from node.peer import Peer
+from node.rpc.method import Method, Param, bad_param, read_text
+from node.transport.base import read_peer_name
+from protocol.errors import BlamedError
+
+
+def list_peers(peer: Peer) -> dict[str, Any]:
+    """Return who is connected now."""
+    epoch = peer.state.epoch
+    items = []
+    for name in peer.transport.peers():
+        record = peer.sync.book.get(name)
+        if record.equal:
+            standing = "equal"
+        elif record.epoch < epoch:
+            standing = "behind"
+        else:
+            standing = "ahead" if record.epoch > epoch else "syncing"
+        items.append(
+            {
+                "peer": str(name),
+                "state": standing,
+                "epoch": record.epoch,
+                "state_root": record.state_root.hex(),
+                "sessions": record.sessions,
+                "received": record.received,
+                "sent": record.sent,
+                "faults": record.faults,
+                "last_reason": record.last_reason,
+            }
+        )
+    return {"items": items, "next_cursor": None}
+
+
+async def add_peer(peer: Peer, *, address: str) -> dict[str, Any]:
+    """Connect to a peer and keep it connected."""
+    if not address.startswith("/memory/"):
+        try:
+            check_peer_address(address)
+        except BlamedError as error:
+            raise bad_param("address", error.found, error.wanted) from error
+    name = read_peer_name(address)
+    peer.sync.add_bootstrap(address)
+    if name not in peer.transport.peers():
+        await peer.transport.dial(address)
+    return {"peer": str(name)}
+
+
+def list_addresses(peer: Peer) -> dict[str, Any]:
+    """Return where this node listens."""
+    return {"items": list(peer.transport.addresses())}
+
+
+def read_sync_status(peer: Peer) -> dict[str, Any]:
+    """Return where this node stands beside its peers."""
+    state = peer.state
+    records = [peer.sync.book.get(name) for name in peer.transport.peers()]
+    status = state.status()
+    return {
+        "epoch": status.epoch,
+        "seal_hash": status.seal_hash.hex(),
+        "state_root": status.state_root.hex(),
+        "open": status.open_count,
+        "open_fingerprint": status.open_fingerprint.hex(),
+        "effective": len(state.open.effective),
+        "missing_links": len(state.open.missing_links(64)),
+        "peers": len(records),
+        "peers_equal": sum(record.equal for record in records),
+        "behind": max(0, max((record.epoch for record in records), default=0) - status.epoch),
+        "alarm": state.alarm,
+    }
+
+
+METHODS = (
+    Method("net_peers", list_peers, "Who is connected now."),
+    Method(
+        "net_peer_add",
+        add_peer,
+        "Connect to a peer and keep it connected.",
+        (Param("address", read_text(MULTIADDR_CHARACTERS_MAX), "/ip4/HOST/tcp/PORT/p2p/PEER"),),
+    ),
+    Method("net_addresses", list_addresses, "Where this node listens."),
+    Method("sync_status", read_sync_status, "Where this node stands beside its peers."),
+)

@@ -1,0 +1,1 @@
+"""How a peer becomes equal to its peers: gossip, status, reconciliation and bounded fetches."""

@@ -1,0 +1,246 @@
+"""Faults on demand, around any transport: peers cut off, links made slow.
+
+It needs no root, no firewall and no container, and serves real processes and simulations alike.
+It works at this end only: to cut two peers apart it is enough that one of them is told.
+
+Cut:  connections to the peer are closed, dials to it are refused, its own are closed as they
+      come, its streams are refused and reset, gossip it forwards is dropped. To the reader of
+      `peer_events` a cut peer is simply not connected.
+Slow: what is sent to the peer on a stream, and the gossip it forwards, takes so much longer.
+"""
+
+import heapq
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from node.transport.base import (
+    GossipMessage,
+    PeerEvent,
+    PeerName,
+    Stream,
+    Transport,
+    TransportError,
+    read_peer_name,
+)
+from node.transport.contexts import raising_plainly
+from node.transport.inbox import GossipInbox, PeerEventInbox
+from node.transport.limits import TransportLimits
+
+
+@dataclass
+class _Rules:
+    """What is wrong with the network now."""
+
+    cut: set[PeerName] = field(default_factory=set)
+    delay_ms: dict[PeerName, int] = field(default_factory=dict)
+
+    def check_not_cut(self, peer: PeerName) -> None:
+        if peer in self.cut:
+            raise TransportError("link_cut", peer, "a peer that no fault rule cuts off")
+
+    async def delay(self, peer: PeerName) -> None:
+        delay_ms = self.delay_ms.get(peer, 0)
+        if delay_ms:
+            await trio.sleep(delay_ms / 1000)
+
+
+class _FaultyStream:
+    """A stream that obeys the rules of the moment."""
+
+    def __init__(self, inner: Stream, rules: _Rules) -> None:
+        self._inner = inner
+        self._rules = rules
+
+    @property
+    def peer(self) -> PeerName:
+        """See `base.Stream`, here and below."""
+        return self._inner.peer
+
+    async def send_all(self, data: bytes) -> None:
+        """Send `data`, late if the peer is slow."""
+        await self._rules.delay(self.peer)
+        self._rules.check_not_cut(self.peer)
+        await self._inner.send_all(data)
+
+    async def receive_some(self, bytes_max: int) -> bytes:
+        """Return some bytes, or b"" at the end."""
+        self._rules.check_not_cut(self.peer)
+        data = await self._inner.receive_some(bytes_max)
+        self._rules.check_not_cut(self.peer)
+        return data
+
+    async def aclose(self) -> None:
+        """End both directions."""
+        await self._inner.aclose()
+
+    async def reset(self) -> None:
+        """Tear the stream down."""
+        await self._inner.reset()
+
+
+class FaultyTransport:
+    """A `Transport` around another, with rules that can be changed while it runs."""
+
+    def __init__(self, inner: Transport, limits: TransportLimits) -> None:
+        self._inner = inner
+        self._rules = _Rules()
+        self._events = PeerEventInbox()
+        self._inbox = GossipInbox(
+            messages_max=limits.gossip_inbox_max, bytes_max=limits.gossip_inbox_bytes_max
+        )
+        self._late_max = limits.gossip_inbox_max
+        self._late: list[tuple[float, int, GossipMessage]] = []
+        self._late_count = 0
+        self._late_dropped = 0
+        self._late_changed = trio.Event()
+        # Whom the reader of `peer_events` takes for connected.
+        self._shown: set[PeerName] = set()
+
+    async def cut(self, peers: Iterable[PeerName]) -> None:
+        """Cut `peers` off, besides those that are. Returns when their connections are closed."""
+        names = tuple(peers)
+        self._rules.cut.update(names)
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(self._inner.disconnect, name)
+
+    def heal(self, peers: Iterable[PeerName] | None = None) -> None:
+        """Allow `peers` again, or everybody. Nobody is connected by it: whoever wants to, dials."""
+        self._rules.cut.difference_update(tuple(self._rules.cut) if peers is None else peers)
+
+    def slow_down(self, peer: PeerName, delay_ms: int) -> None:
+        """Delay what goes to `peer` and the gossip that comes from it; 0 takes that back."""
+        self._rules.delay_ms[peer] = delay_ms
+        if not delay_ms:
+            del self._rules.delay_ms[peer]
+
+    @property
+    def cut_peers(self) -> tuple[PeerName, ...]:
+        """Who is cut off now, sorted."""
+        return tuple(sorted(self._rules.cut))
+
+    @property
+    def name(self) -> PeerName:
+        """See `base.Transport`, here and below."""
+        return self._inner.name
+
+    @property
+    def gossip_dropped(self) -> int:
+        """Messages lost to slow reading; those of cut peers are not counted."""
+        return self._inner.gossip_dropped + self._inbox.dropped + self._late_dropped
+
+    @property
+    def gossip(self) -> trio.MemoryReceiveChannel[GossipMessage]:
+        """Messages of others."""
+        return self._inbox.receive_channel
+
+    @property
+    def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """Who came and went."""
+        return self._events.receive_channel
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where the inner transport listens."""
+        return self._inner.addresses()
+
+    def peers(self) -> tuple[PeerName, ...]:
+        """Return who is connected and not cut off."""
+        return tuple(peer for peer in self._inner.peers() if peer not in self._rules.cut)
+
+    async def dial(self, address: str) -> PeerName:
+        """Connect, unless the peer is cut off."""
+        self._rules.check_not_cut(read_peer_name(address))
+        peer = await self._inner.dial(address)
+        if peer in self._rules.cut:
+            # Cut off while the dial was under way.
+            await self._inner.disconnect(peer)
+        self._rules.check_not_cut(peer)
+        return peer
+
+    async def disconnect(self, peer: PeerName) -> None:
+        """Close the connection to `peer`."""
+        await self._inner.disconnect(peer)
+
+    async def open_stream(self, peer: PeerName, protocol_id: str) -> Stream:
+        """Open a stream, unless the peer is cut off."""
+        self._rules.check_not_cut(peer)
+        await self._rules.delay(peer)
+        return _FaultyStream(await self._inner.open_stream(peer, protocol_id), self._rules)
+
+    def serve(self, protocol_id: str, handler: Callable[[Stream], Awaitable[None]]) -> None:
+        """Register the handler of a protocol."""
+
+        async def serve_uncut(stream: Stream) -> None:
+            if stream.peer in self._rules.cut:
+                await stream.reset()
+            else:
+                await handler(_FaultyStream(stream, self._rules))
+
+        self._inner.serve(protocol_id, serve_uncut)
+
+    async def publish(self, data: bytes) -> None:
+        """Offer `data` to every connected peer."""
+        await self._inner.publish(data)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Pass events and gossip on by the rules while the block runs."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._events.run)
+            nursery.start_soon(self._inbox.run)
+            nursery.start_soon(self._pass_late_gossip)
+            nursery.start_soon(self._pass_gossip)
+            nursery.start_soon(self._pass_events)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _pass_events(self) -> None:
+        async with trio.open_nursery() as nursery:
+            async for event in self._inner.peer_events:
+                if event.connected and event.peer in self._rules.cut:
+                    nursery.start_soon(self._inner.disconnect, event.peer)
+                elif event.connected:
+                    self._shown.add(event.peer)
+                    self._events.put(event)
+                elif event.peer in self._shown:
+                    self._shown.remove(event.peer)
+                    self._events.put(event)
+
+    async def _pass_gossip(self) -> None:
+        async for message in self._inner.gossip:
+            delay_ms = self._rules.delay_ms.get(message.sender, 0)
+            if message.sender in self._rules.cut:
+                continue
+            if not delay_ms:
+                self._inbox.put(message)
+            elif len(self._late) >= self._late_max:
+                self._late_dropped += 1
+            else:
+                self._late_count += 1
+                due_s = trio.current_time() + delay_ms / 1000
+                heapq.heappush(self._late, (due_s, self._late_count, message))
+                self._late_changed.set()
+
+    async def _pass_late_gossip(self) -> None:
+        while True:
+            self._late_changed = trio.Event()
+            due_s = self._late[0][0] if self._late else float("inf")
+            with trio.move_on_at(due_s):
+                await self._late_changed.wait()
+            while self._late and self._late[0][0] <= trio.current_time():
+                _, _, message = heapq.heappop(self._late)
+                if message.sender not in self._rules.cut:
+                    self._inbox.put(message)
+
+
+@asynccontextmanager
+async def open_faulty_transport(
+    inner: Transport, limits: TransportLimits | None = None
+) -> AsyncIterator[FaultyTransport]:
+    """Wrap `inner` while the block runs; its `gossip` and `peer_events` nobody else may read."""
+    transport = FaultyTransport(inner, limits or TransportLimits())
+    async with raising_plainly(transport.running()):
+        yield transport

@@ -1,0 +1,1 @@
+"""What the network means: pure functions over bytes and records, with no I/O."""

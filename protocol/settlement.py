@@ -1,0 +1,243 @@
+"""From votes to money: decisions, the distribution of the reward, and its settlement.
+
+Rules:
+1. Completing fixes who gets what and pays nothing: a dispute may still come.
+2. Settling, once the dispute window has passed, pays what needs nobody's claim: the fee, the refund
+   and the stakes. It also moves reputations, for until then a verdict could take the result back.
+3. escrowed + paid out + refunded = total at every step; the network's fee counts as paid out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from protocol.book import Book, Note, Pot
+from protocol.consensus import Decision, Vote, decide
+from protocol.errors import InvariantBroken
+from protocol.fees import split_fee
+from protocol.hashing import compute_hash
+from protocol.lifecycle import move_task, refund_task
+from protocol.phases import RewardState, SubmissionStatus, TaskStatus, Trigger
+from protocol.records import (
+    RewardDistribution,
+    RewardEntry,
+    Submission,
+    Task,
+    Validation,
+    Verdict,
+)
+from protocol.reputation import judge_score
+from protocol.rewards import Answer, Share, compute_payout, compute_winners_max, get_pool_shares
+from protocol.stakes import (
+    forfeit_stake,
+    read_submissions,
+    read_votes,
+    release_stake,
+    release_votes,
+)
+from protocol.tables import REWARDS, SUBMISSIONS, reward_key
+
+_NO_SUBMISSION = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One revealed answer with the votes of the present round and what they amount to."""
+
+    submission: Submission
+    votes: tuple[Vote, ...]
+    decision: Decision
+
+
+def judge_task(book: Book, task: Task) -> tuple[Judged, ...]:
+    """Return every answer under review with its decision as the votes stand now."""
+    terms = task.terms
+    judged = []
+    for submission in read_submissions(book, task):
+        if submission.status is SubmissionStatus.UNDER_REVIEW:
+            votes = tuple(
+                Vote(vote.validator, read_score(vote), vote.weight)
+                for vote in read_votes(book, submission, task.lifecycle.round)
+            )
+            decision = decide(
+                votes,
+                required_reviewers=terms.required_reviewers,
+                consensus_threshold=terms.consensus_threshold,
+                quality_threshold=terms.quality_threshold,
+                tolerance=book.params.score_tolerance,
+            )
+            judged.append(Judged(submission, votes, decision))
+    return tuple(judged)
+
+
+def read_score(vote: Validation) -> int | None:
+    """Return the score a vote gives: a rejection is 0, an abstention None."""
+    if vote.verdict is Verdict.ABSTAIN:
+        return None
+    return vote.score if vote.verdict is Verdict.APPROVE else 0
+
+
+def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | None) -> Task:
+    """Return the task completed; its answers and its distribution are written to the book.
+
+    Args:
+        book: of the task's subject.
+        task: under validation.
+        judged: from `judge_task`, at least one of them decided.
+        tx: the vote that completed it, None if the end of the window did.
+    """
+    decided = [one for one in judged if one.decision.decided]
+    for one in judged:
+        submission = _close_review(one)
+        book.put(SUBMISSIONS, submission.submission_id, submission)
+    answers = [
+        Answer(
+            submission_id=one.submission.submission_id,
+            miner=one.submission.miner,
+            score=_require_score(one),
+            committed_at=one.submission.committed_at,
+            votes=one.votes,
+        )
+        for one in decided
+    ]
+    terms = task.terms
+    payout = compute_payout(
+        task.pool.total,
+        answers,
+        shares=get_pool_shares(terms.task_type, terms.difficulty),
+        winners_max=compute_winners_max(terms.task_type, len(answers)),
+        quality_threshold=terms.quality_threshold,
+        tolerance=book.params.score_tolerance,
+    )
+    deadline = book.epoch + book.params.dispute_epochs
+    distribution = RewardDistribution(
+        task_id=task.task_id,
+        round=task.lifecycle.round,
+        total=task.pool.total,
+        network_fee=payout.network_fee,
+        refund=payout.refund,
+        computed_at=book.epoch,
+        claimable_after=deadline,
+        entries=tuple(_build_entry(task, share) for share in payout.shares),
+    )
+    book.put(REWARDS, reward_key(task.task_id, task.lifecycle.round), distribution)
+    task = move_task(task, TaskStatus.COMPLETED, Trigger.VALIDATION_COMPLETE, book.epoch, tx)
+    times = replace(task.lifecycle, completed_at=book.epoch, dispute_deadline=deadline)
+    return replace(task, lifecycle=times, winner=payout.winner)
+
+
+def _close_review(one: Judged) -> Submission:
+    decision = one.decision
+    if not decision.decided:
+        status = SubmissionStatus.REQUIRES_EXPERT_REVIEW
+    elif decision.approved:
+        status = SubmissionStatus.APPROVED
+    else:
+        status = SubmissionStatus.REJECTED
+    return replace(
+        one.submission,
+        status=status,
+        score=decision.score if decision.decided else None,
+        agreement=decision.agreement,
+        confidence=decision.confidence,
+    )
+
+
+def _require_score(one: Judged) -> int:
+    if one.decision.score is None:
+        raise InvariantBroken("an answer was decided without a score")
+    return one.decision.score
+
+
+def _build_entry(task: Task, share: Share) -> RewardEntry:
+    return RewardEntry(
+        entry_id=compute_entry_id(
+            task.task_id, task.lifecycle.round, share.recipient, share.role, share.submission_id
+        ),
+        recipient=share.recipient,
+        amount=share.amount,
+        role=share.role,
+        submission_id=share.submission_id,
+        rank=share.rank,
+        score=share.score,
+        state=RewardState.LOCKED,
+        claimed_at=None,
+        claim_tx=None,
+    )
+
+
+def compute_entry_id(
+    task_id: bytes, round_: int, recipient: bytes, role: int, submission_id: bytes | None
+) -> bytes:
+    """Return the id (32 bytes) of a reward entry, by which it is claimed."""
+    return compute_hash(
+        "reward",
+        task_id,
+        bytes([round_]),
+        recipient,
+        bytes([role]),
+        submission_id or _NO_SUBMISSION,
+    )
+
+
+def abandon_validation(book: Book, task: Task, judged: Sequence[Judged]) -> Task:
+    """Return the task expired because its answers found no quorum.
+
+    Nobody is to blame: the publisher has his reward back and everybody his stake.
+    """
+    for one in judged:
+        submission = release_stake(book, _close_review(one))
+        book.put(SUBMISSIONS, submission.submission_id, submission)
+    release_votes(book, task, [one.submission for one in judged])
+    task = refund_task(book, task)
+    return move_task(task, TaskStatus.EXPIRED, Trigger.TIME_EXPIRY, book.epoch, None)
+
+
+def settle_task(book: Book, task: Task) -> Task:
+    """Return the completed task settled: rewards can be claimed and all stakes are back.
+
+    Raises:
+        InvariantBroken: a completed task has no distribution.
+    """
+    key = reward_key(task.task_id, task.lifecycle.round)
+    distribution = book.get(REWARDS, key)
+    if distribution is None:
+        raise InvariantBroken(f"task {task.task_id.hex()[:16]} completed without a distribution")
+    entries = tuple(replace(entry, state=RewardState.CLAIMABLE) for entry in distribution.entries)
+    book.put(REWARDS, key, replace(distribution, entries=entries))
+    treasury, burned = split_fee(distribution.network_fee, book.params)
+    book.pay(Pot.ESCROW, Pot.TREASURY, treasury)
+    book.pay(Pot.ESCROW, Pot.BURNED, burned)
+    book.pay(Pot.ESCROW, task.publisher, distribution.refund)
+    submissions = read_submissions(book, task)
+    for submission in submissions:
+        _note_votes(book, task, submission)
+        book.put(SUBMISSIONS, submission.submission_id, _settle_submission(book, task, submission))
+    release_votes(book, task, submissions)
+    pool = task.pool
+    pool = replace(
+        pool,
+        escrowed=pool.escrowed - distribution.network_fee - distribution.refund,
+        paid_out=pool.paid_out + distribution.network_fee,
+        refunded=pool.refunded + distribution.refund,
+    )
+    return replace(task, pool=pool, settled=True)
+
+
+def _settle_submission(book: Book, task: Task, submission: Submission) -> Submission:
+    if submission.score is None:
+        return release_stake(book, submission)
+    success = submission.status is SubmissionStatus.APPROVED
+    book.note(Note(submission.miner, score=submission.score, success=success))
+    violation = judge_score(submission.score, task.terms.quality_threshold)
+    if violation is None:
+        return release_stake(book, submission)
+    return forfeit_stake(book, task, submission, violation)
+
+
+def _note_votes(book: Book, task: Task, submission: Submission) -> None:
+    if submission.score is None:
+        return
+    for vote in read_votes(book, submission, task.lifecycle.round):
+        given = read_score(vote)
+        if given is not None:
+            book.note(Note(vote.validator, deviation=abs(given - submission.score)))

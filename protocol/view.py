@@ -1,0 +1,112 @@
+"""What the fold asks of the sealed state: three questions, declared by the one who asks them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from protocol.phases import TaskStatus
+from protocol.records import ROLE_VALIDATOR, Miner, Task
+from protocol.tables import BY_NAME, MINERS, TASKS, Table
+
+T = TypeVar("T")
+
+Key = tuple[str, bytes]
+"""A row's address: the name of its table and its key there."""
+
+
+class StateView(Protocol):
+    """The state as one seal left it; reads never change under the reader."""
+
+    def get(self, table: Table[T], key: bytes) -> T | None:
+        """Return one row, or None."""
+        ...
+
+    def due_tasks(self, epoch: int) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        ...
+
+    def validators(self) -> Sequence[bytes]:
+        """Return the sorted addresses of all miners registered as validators."""
+        ...
+
+
+def compute_next_deadline(task: Task) -> int | None:
+    """Return the last epoch of the window a task is in, None once nothing more happens by time."""
+    times = task.lifecycle
+    match task.status:
+        case TaskStatus.PUBLISHED | TaskStatus.IN_PROGRESS:
+            return times.submission_deadline
+        case TaskStatus.ANSWERS_SUBMITTED:
+            return times.reveal_deadline
+        case TaskStatus.UNDER_VALIDATION:
+            return times.validation_deadline
+        case TaskStatus.COMPLETED:
+            return None if task.settled else times.dispute_deadline
+        case _:
+            return None
+
+
+def is_validator(miner: Miner) -> bool:
+    """Tell whether a miner is registered as a validator."""
+    return bool(miner.roles & ROLE_VALIDATOR)
+
+
+class EpochView:
+    """A state during one epoch: the list of validators is read once for all tasks that need it."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self._validators: Sequence[bytes] | None = None
+
+    def get(self, table: Table[T], key: bytes) -> T | None:
+        """Return one row, or None."""
+        return self._view.get(table, key)
+
+    def due_tasks(self, epoch: int) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        return self._view.due_tasks(epoch)
+
+    def validators(self) -> Sequence[bytes]:
+        """Return the sorted addresses of all miners registered as validators."""
+        if self._validators is None:
+            self._validators = tuple(self._view.validators())
+        return self._validators
+
+
+class MemoryView:
+    """A whole state in a dictionary: for tests, simulations and the overlay of the open set."""
+
+    def __init__(self, rows: Mapping[Key, Any] | None = None) -> None:
+        self.rows: dict[Key, Any] = dict(rows or {})
+
+    def get(self, table: Table[T], key: bytes) -> T | None:
+        """Return one row, or None."""
+        row: T | None = self.rows.get((table.name, key))
+        return row
+
+    def apply(self, changes: Iterable[tuple[Key, Any]]) -> None:
+        """Put rows; a row of None is removed."""
+        for (name, key), record in changes:
+            if name not in BY_NAME:
+                raise KeyError(name)
+            if record is None:
+                self.rows.pop((name, key), None)
+            else:
+                self.rows[(name, key)] = record
+
+    def due_tasks(self, epoch: int) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        due = []
+        for (name, key), row in self.rows.items():
+            if name == TASKS.name:
+                deadline = compute_next_deadline(row)
+                if deadline is not None and deadline < epoch:
+                    due.append(key)
+        return sorted(due)
+
+    def validators(self) -> Sequence[bytes]:
+        """Return the sorted addresses of all miners registered as validators."""
+        return sorted(
+            key
+            for (name, key), row in self.rows.items()
+            if name == MINERS.name and is_validator(row)
+        )

@@ -1,0 +1,151 @@
+"""MemoryEngine: the verified fake. It keeps every promise of the real engine but durability."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping, Sequence
+from weakref import WeakSet
+
+from storage.engine import TABLES, Batch, Row
+from storage.errors import Closed
+
+
+class _Scan:
+    """One running scan; it holds the lists it began with."""
+
+    __slots__ = ("__weakref__", "_end", "_engine", "_keys", "_place", "_step", "_values")
+
+    def __init__(
+        self,
+        engine: "MemoryEngine",
+        keys: list[bytes],
+        values: dict[bytes, bytes],
+        places: range,
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._values = values
+        self._place = places.start
+        self._end = places.stop
+        self._step = places.step
+
+    def __iter__(self) -> "_Scan":
+        return self
+
+    def __next__(self) -> Row:
+        self._engine.check_open()
+        if self._place == self._end:
+            raise StopIteration
+        key = self._keys[self._place]
+        self._place += self._step
+        return key, self._values[key]
+
+
+class _Table:
+    """Sorted keys beside a dictionary; copied on the first write under a running scan."""
+
+    __slots__ = ("keys", "scans", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.values: dict[bytes, bytes] = {}
+        self.scans: WeakSet[_Scan] = WeakSet()
+
+    def detach_scans(self) -> None:
+        if self.scans:
+            self.keys = self.keys.copy()
+            self.values = self.values.copy()
+            self.scans.clear()
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        if value is not None:
+            if key not in self.values:
+                if not self.keys or key > self.keys[-1]:
+                    self.keys.append(key)
+                else:
+                    insort(self.keys, key)
+            self.values[key] = value
+        elif key in self.values:
+            del self.values[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+
+class MemoryEngine:
+    """An engine in dictionaries: for tests, simulations and in-memory devnets."""
+
+    def __init__(self, tables: Sequence[str] = TABLES) -> None:
+        self._tables = {name: _Table() for name in tables}
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Check that the engine is open.
+
+        Raises:
+            Closed: it is not.
+        """
+        if self._is_closed:
+            raise Closed("storage_closed", "a call after close", "an open database")
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+        self.check_open()
+        return self._tables[table].values.get(key)
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys, in the order asked."""
+        self.check_open()
+        values = self._tables[table].values
+        return [values.get(key) for key in keys]
+
+    def scan(
+        self, table: str, lower: bytes = b"", upper: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Row]:
+        """Return the rows with lower <= key < upper as of now."""
+        self.check_open()
+        source = self._tables[table]
+        start = bisect_left(source.keys, lower)
+        stop = len(source.keys) if upper is None else bisect_left(source.keys, upper)
+        places = range(start, max(start, stop))
+        scan = _Scan(self, source.keys, source.values, places[::-1] if reverse else places)
+        source.scans.add(scan)
+        return scan
+
+    def write(self, batch: Batch, *, sync: bool) -> None:
+        """Apply a batch atomically; `sync` means nothing here."""
+        self.check_open()
+        # Every name and type is checked before the first change, or the batch would not be atomic.
+        for table, key, value in batch.operations:
+            if table not in self._tables:
+                raise KeyError(table)
+            if type(key) is not bytes or (value is not None and type(value) is not bytes):
+                raise TypeError(f"{table}: keys and values are bytes")
+        for table in dict.fromkeys(table for table, _, _ in batch.operations):
+            self._tables[table].detach_scans()
+        for table, key, value in batch.operations:
+            self._tables[table].apply(key, value)
+
+    def flush(self) -> None:
+        """Do what there is to do, which is nothing."""
+        self.check_open()
+
+    def compact(self, table: str) -> None:
+        """Check the name; memory needs no compaction."""
+        self.check_open()
+        self._tables[table]
+
+    def properties(self) -> Mapping[str, Mapping[str, int]]:
+        """Return `keys` and `bytes` by table."""
+        self.check_open()
+        return {
+            name: {
+                "keys": len(table.keys),
+                "bytes": sum(len(key) + len(value) for key, value in table.values.items()),
+            }
+            for name, table in self._tables.items()
+        }
+
+    def close(self) -> None:
+        """Refuse all later calls; the rows stay, so that a restart can be played."""
+        self._is_closed = True
+
+    def reopen(self) -> None:
+        """Open again with the rows of before, as a restart does."""
+        self._is_closed = False

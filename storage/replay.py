@@ -1,0 +1,119 @@
+"""Replay: a store made anew from the seals and transactions of a journal, everything checked again.
+
+The state is a pure function of the sealed sets, so whatever a journal still holds is enough: each
+seal's quorum, each signature, each set root and each state root are verified on the way. This is
+what a salvage does, and what an audit does into a store in memory.
+"""
+
+from dataclasses import dataclass
+
+from protocol.chains import Evidence, read_evidence
+from protocol.errors import InvariantBroken, Rejected
+from protocol.fold import Epoch, fold_epoch
+from protocol.intake import Intake
+from protocol.lthash import LtHash
+from protocol.seals import Seal, check_seal, compute_beacon, compute_set_root
+from protocol.transactions import SignedTransaction
+from storage.errors import Corrupt
+from storage.journal import Journal
+from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far a replay came.
+
+    Attributes:
+        epoch: the last epoch that was replayed.
+        stopped: why the next one was not; None if the journal has no further seal.
+    """
+
+    epoch: int
+    stopped: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """One epoch as the journal holds it, verified."""
+
+    seal: Seal
+    seal_hash: bytes
+    ids: list[bytes]
+    transactions: list[SignedTransaction]
+    evidence: list[Evidence]
+
+
+def replay(journal: Journal, store: Store) -> Replay:
+    """Bring `store` on from its head through every epoch that `journal` holds whole.
+
+    Raises:
+        InvariantBroken: a set is the one that was sealed and its state root is not.
+        StorageError: `store` cannot write.
+    """
+    intake = Intake(store.genesis.network)
+    while True:
+        epoch = store.head.epoch + 1
+        try:
+            sealed = _read_epoch(journal, store, intake, epoch)
+        except (Corrupt, Rejected) as error:
+            return Replay(store.head.epoch, str(error))
+        if sealed is None:
+            return Replay(store.head.epoch, None)
+        _apply(store, sealed)
+
+
+def _read_epoch(journal: Journal, store: Store, intake: Intake, epoch: int) -> _Sealed | None:
+    """Return the next epoch, None if the journal has no seal for it.
+
+    Raises:
+        Rejected: a seal, a set, a transaction or a proof is not what it should be.
+        Corrupt: it cannot be read, or a part is missing.
+    """
+    data = journal.seal(epoch)
+    if data is None:
+        return None
+    seal = Seal.from_bytes(data)
+    genesis = store.genesis
+    seal_hash = check_seal(genesis.network, seal, store.head.seal_hash, epoch, genesis.sealers)
+    ids = journal.sealed_ids(epoch)
+    if len(ids) != seal.content.count or compute_set_root(ids) != seal.content.set_root:
+        raise Corrupt("sealed_ids_differ", f"{len(ids)} ids", f"those of seal {epoch}")
+    transactions, evidence = [], []
+    for item in ids:
+        wire = journal.wire(item)
+        if wire is not None:
+            tx = intake.open(wire)
+            if tx.tx_id != item:
+                raise Corrupt("transaction_damaged", tx.tx_id.hex()[:16], item.hex()[:16])
+            transactions.append(tx)
+            continue
+        proof = journal.evidence_proof(item)
+        if proof is None:
+            raise Corrupt("transaction_missing", f"no {item.hex()[:16]}", f"all of seal {epoch}")
+        evidence.append(read_evidence(intake, proof))
+    return _Sealed(seal, seal_hash, ids, transactions, evidence)
+
+
+def _apply(store: Store, sealed: _Sealed) -> None:
+    content = sealed.seal.content
+    genesis = store.genesis
+    epoch = Epoch(
+        number=content.epoch,
+        beacon=compute_beacon(store.head.seal_hash, content.set_root),
+        transactions=tuple(sealed.transactions),
+        evidence=tuple(sorted((proof.author, proof.seq) for proof in sealed.evidence)),
+    )
+    outcome = fold_epoch(store.view, genesis.params, genesis.network, epoch)
+    rows_hash: LtHash = store.head.rows_hash.copy()
+    for change in outcome.changes:
+        name, key, table = change.table.name, change.key, change.table
+        if change.before is not None:
+            rows_hash.remove_row(name, key, table.encode_row(change.before))
+        if change.after is not None:
+            rows_hash.add_row(name, key, table.encode_row(change.after))
+    if rows_hash.state_root() != content.state_root:
+        raise InvariantBroken(f"epoch {content.epoch}: the sealed set folds to another state")
+    store.put_transactions(sealed.transactions, is_replacing=True)
+    for proof in sealed.evidence:
+        store.put_evidence(proof)
+    store.commit_epoch(sealed.seal, sealed.seal_hash, sealed.ids, outcome, rows_hash)

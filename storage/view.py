@@ -1,0 +1,41 @@
+"""StoreView: what the fold asks of the sealed state, answered from the store."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from protocol.records import ROLE_VALIDATOR
+from protocol.tables import Table
+from storage.engine import Engine
+from storage.indexes import INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
+from storage.keys import decode_key, prefix_end
+from storage.rows import Rows
+
+T = TypeVar("T")
+
+
+class StoreView:
+    """The state as the last seal left it; rows change only when a seal is committed.
+
+    Implements `protocol.view.StateView`.
+    """
+
+    def __init__(self, engine: Engine, rows: Rows) -> None:
+        self._engine = engine
+        self._rows = rows
+
+    def get(self, table: Table[T], key: bytes) -> T | None:
+        """Return one row, or None."""
+        return self._rows.get(table, key)
+
+    def due_tasks(self, epoch: int) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        return self._read_last_parts(TASKS_BY_DUE.prefix(), TASKS_BY_DUE.prefix(epoch))
+
+    def validators(self) -> Sequence[bytes]:
+        """Return the sorted addresses of all miners registered as validators."""
+        prefix = MINERS_BY_ROLE.prefix(ROLE_VALIDATOR)
+        return self._read_last_parts(prefix, prefix_end(prefix))
+
+    def _read_last_parts(self, lower: bytes, upper: bytes | None) -> list[bytes]:
+        keys = [decode_key(key)[-1] for key, _ in self._engine.scan(INDEX_TABLE, lower, upper)]
+        return sorted(key for key in keys if isinstance(key, bytes))

@@ -1,0 +1,1 @@
+"""One file for each figure to reach; run with `make bench`."""

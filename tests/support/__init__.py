@@ -1,0 +1,1 @@
+"""Builders, strategies, contracts and fakes that the tests share."""

@@ -1,0 +1,229 @@
+"""Any bytes are a history: a program whose instructions are what people do to one another.
+
+Most instructions do what makes sense in the task's phase, so that histories reach deep; the others
+do anything at all. A short program is a short history, so a failing one shrinks well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protocol.phases import TaskStatus
+from protocol.tables import REWARDS, TASKS, reward_key
+from protocol.transactions import SignedTransaction
+from tests.support.builders import CAST, SOLVERS, VALIDATORS, a_hash, an_address
+from tests.support.world import World
+
+SCORES = (None, 0, 20, 45, 70, 80, 85, 100)
+STRANGERS = ("eve", "mallory")
+TASKS_MAX = 3
+
+
+@dataclass
+class Machine:
+    """One network driven by a program.
+
+    Attributes:
+        world: the network; all its people are registered from the first epoch on.
+        pending: signed, not yet sealed.
+        tasks: ids of all tasks published.
+    """
+
+    world: World
+    pending: list[SignedTransaction] = field(default_factory=list)
+    evidence: list[tuple[bytes, int]] = field(default_factory=list)
+    tasks: list[bytes] = field(default_factory=list)
+    barred: set[str] = field(default_factory=set)
+
+    def put(self, tx: SignedTransaction) -> None:
+        """Have a transaction wait for the next seal."""
+        self.pending.append(tx)
+
+    def seal(self, late: str | None = None) -> None:
+        """End the epoch with all that waits, but for what somebody holds back for the next."""
+        author = an_address(late) if late is not None else b""
+        held = [tx for tx in self.pending if tx.header.author == author]
+        taken = [tx for tx in self.pending if tx.header.author != author]
+        self.world.seal(*taken, evidence=self.evidence)
+        self.pending = held
+        self.evidence.clear()
+
+    def pass_until(self, epoch: int) -> None:
+        """Seal what waits, then empty epochs."""
+        if self.world.epoch < epoch:
+            self.seal()
+            self.world.pass_until(epoch)
+
+
+def run_program(program: bytes) -> World:
+    """Return the network that a program makes; every seal was checked against all invariants."""
+    machine = Machine(World())
+    machine.world.settle_cast()
+    _publish(machine, 0)
+    machine.seal()
+    for i in range(0, len(program) - 1, 2):
+        deed, argument = program[i], program[i + 1]
+        _DEEDS[deed % len(_DEEDS)](machine, argument)
+    machine.seal()
+    return machine.world
+
+
+def _free(machine: Machine, names: tuple[str, ...], argument: int) -> str | None:
+    who = names[argument % len(names)]
+    return None if who in machine.barred else who
+
+
+def _publish(machine: Machine, argument: int) -> None:
+    who = _free(machine, ("alice", "eve"), argument)
+    if who is not None and len(machine.tasks) < TASKS_MAX:
+        tx = machine.world.publish(who, max_participants=1 + argument // 2 % 3)
+        machine.put(tx)
+        machine.tasks.append(tx.header.subject)
+
+
+def _go_on(machine: Machine, argument: int) -> None:
+    """Do what makes sense for one of the tasks."""
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    task = machine.world.view.get(TASKS, task_id)
+    if task is None or task.status in (TaskStatus.PUBLISHED, TaskStatus.IN_PROGRESS):
+        _submit(machine, argument)
+    elif task.status is TaskStatus.ANSWERS_SUBMITTED:
+        machine.pass_until(task.lifecycle.submission_deadline)
+        _reveal_all(machine, argument)
+    elif task.status is TaskStatus.UNDER_VALIDATION:
+        _vote_all(machine, argument)
+    else:
+        _claim(machine, argument)
+
+
+def _submit(machine: Machine, argument: int) -> None:
+    who = _free(machine, SOLVERS, argument // 4)
+    if who is not None:
+        machine.put(machine.world.submit(who, machine.tasks[argument % len(machine.tasks)]))
+
+
+def _copy(machine: Machine, argument: int) -> None:
+    """Commit to what another has committed to."""
+    who = _free(machine, SOLVERS, argument // 4)
+    if who is not None:
+        task_id = machine.tasks[argument % len(machine.tasks)]
+        victim = SOLVERS[(argument // 4 + 1) % len(SOLVERS)]
+        stolen = machine.world.commitment(task_id, victim)
+        machine.put(machine.world.submit(who, task_id, commitment=stolen))
+
+
+def _reveal(machine: Machine, argument: int) -> None:
+    who = _free(machine, SOLVERS, argument // 4)
+    if who is not None:
+        machine.put(machine.world.reveal(who, machine.tasks[argument % len(machine.tasks)]))
+
+
+def _reveal_all(machine: Machine, argument: int) -> None:
+    """Have most of those who answered show it."""
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    for i, who in enumerate(SOLVERS):
+        if who not in machine.barred and (argument >> 3 + i) % 4:
+            machine.put(machine.world.reveal(who, task_id))
+
+
+def _vote(machine: Machine, argument: int) -> None:
+    who = _free(machine, (*VALIDATORS, "bob"), argument // 4)
+    if who is not None:
+        task_id = machine.tasks[argument % len(machine.tasks)]
+        miner, score = SOLVERS[argument // 8 % 3], SCORES[argument // 3 % len(SCORES)]
+        machine.put(machine.world.vote(who, task_id, miner, score))
+
+
+def _vote_all(machine: Machine, argument: int) -> None:
+    """Have the whole panel vote on every answer alike."""
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    task = machine.world.view.get(TASKS, task_id)
+    names = {an_address(name): name for name in SOLVERS}
+    for one in task.participants if task else ():
+        for place, who in enumerate(machine.world.panel(task_id)):
+            if who not in machine.barred and (argument + place) % 7:
+                score = SCORES[(argument // 4 + place // 4) % len(SCORES)]
+                machine.put(machine.world.vote(who, task_id, names[one.miner], score))
+
+
+def _claim(machine: Machine, argument: int) -> None:
+    who = _free(machine, (*SOLVERS, *VALIDATORS), argument // 4)
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    if who is None:
+        return
+    row = machine.world.view.get(REWARDS, reward_key(task_id, 0))
+    entries = () if row is None else row.entries
+    entry = entries[argument // 4 % len(entries)].entry_id if entries else a_hash("none")
+    names = {an_address(name): name for name in CAST}
+    if entries and argument % 5:
+        who = names[entries[argument // 4 % len(entries)].recipient]
+    if who not in machine.barred:
+        machine.put(machine.world.claim(who, task_id, entry))
+
+
+def _cancel(machine: Machine, argument: int) -> None:
+    who = _free(machine, ("alice", "eve", "bob"), argument // 4)
+    if who is not None:
+        machine.put(machine.world.cancel(who, machine.tasks[argument % len(machine.tasks)]))
+
+
+def _register(machine: Machine, argument: int) -> None:
+    who = _free(machine, STRANGERS, argument)
+    if who is not None:
+        machine.put(machine.world.register(who, roles=1 + argument // 2 % 3))
+
+
+def _equivocate(machine: Machine, argument: int) -> None:
+    """Have somebody be caught signing twice: what of him waits leaves the set."""
+    who = _free(machine, (*SOLVERS, *VALIDATORS), argument)
+    if who is None or argument % 3:
+        return
+    author = an_address(who)
+    mine = [tx.header.seq for tx in machine.pending if tx.header.author == author]
+    account = machine.world.account(who)
+    machine.evidence.append((author, min(mine, default=account.next_seq)))
+    machine.pending = [tx for tx in machine.pending if tx.header.author != author]
+    machine.barred.add(who)
+
+
+def _seal(machine: Machine, argument: int) -> None:
+    machine.seal(CAST[argument % len(CAST)] if argument & 16 else None)
+    if argument & 32 or machine.pending:
+        machine.seal()
+
+
+def _wait(machine: Machine, argument: int) -> None:
+    """Let the present window of a task pass."""
+    machine.seal()
+    task = machine.world.view.get(TASKS, machine.tasks[argument % len(machine.tasks)])
+    if task is not None:
+        times = task.lifecycle
+        ends = [
+            times.submission_deadline,
+            times.reveal_deadline,
+            times.validation_deadline,
+            times.finalize_deadline,
+            times.dispute_deadline or 0,
+        ]
+        later = [end for end in sorted(ends) if end >= machine.world.epoch]
+        if later:
+            machine.pass_until(later[0] + argument // 8 % 2)
+
+
+_DEEDS: tuple[Callable[[Machine, int], None], ...] = (
+    _go_on,
+    _seal,
+    _wait,
+    _go_on,
+    _submit,
+    _seal,
+    _go_on,
+    _vote,
+    _claim,
+    _reveal,
+    _cancel,
+    _copy,
+    _publish,
+    _register,
+    _go_on,
+    _equivocate,
+)

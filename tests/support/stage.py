@@ -1,0 +1,56 @@
+"""A state with something of everything in it, and ways to change it behind the fold's back."""
+
+from dataclasses import replace
+from typing import Any
+
+from protocol.fold import Change, Outcome
+from protocol.tables import BY_NAME, Table, validation_key
+from protocol.view import Key
+from tests.support.builders import an_address
+from tests.support.world import World
+
+
+class Stage:
+    """Two tasks, one settled and partly claimed, one under validation; and what is done to them."""
+
+    def __init__(self) -> None:
+        self.world = world = World()
+        world.settle_cast()
+        self.done = world.open_task(max_participants=1)
+        world.collect_answers(self.done, ["bob"])
+        world.reveal_answers(self.done, ["bob"])
+        world.judge(self.done, {"bob": (90, 90, 90)})
+        world.settle(self.done)
+        world.seal(world.claim("bob", self.done, world.entries_of(self.done, "bob")[0]))
+        self.open = world.open_task()
+        world.collect_answers(self.open, ["carol", "dave"])
+        world.seal(world.submit("bob", self.open), world.reveal("carol", self.open))
+        world.pass_until(world.task(self.open).lifecycle.reveal_deadline + 1)
+        self.voter = world.panel(self.open)[0]
+        world.seal(world.vote(self.voter, self.open, "carol", 80))
+        self.rows: dict[Key, Any] = dict(world.view.rows)
+
+    def change(self, table: Table[Any], key: bytes, **fields: Any) -> None:
+        """Change fields of a row behind the fold's back."""
+        self.rows[(table.name, key)] = replace(self.rows[(table.name, key)], **fields)
+
+    @property
+    def done_entries(self) -> tuple[Any, ...]:
+        return self.world.distribution(self.done).entries
+
+    def answer(self, who: str) -> bytes:
+        return self.world.submission_id(self.open, who)
+
+    @property
+    def vote(self) -> bytes:
+        return validation_key(self.answer("carol"), an_address(self.voter), 0)
+
+    def build_outcome(self) -> Outcome:
+        """Return the step from the honest state to the changed one."""
+        before = self.world.view.rows
+        changes = []
+        for name, key in sorted({*before, *self.rows}):
+            old, new = before.get((name, key)), self.rows.get((name, key))
+            if old != new:
+                changes.append(Change(BY_NAME[name], key, old, new))
+        return Outcome(self.world.epoch + 1, tuple(changes), ())

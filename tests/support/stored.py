@@ -1,0 +1,146 @@
+"""A world whose every seal is also committed to a store: real rows, from real folds."""
+
+import random
+from collections.abc import Sequence
+
+from protocol.chains import build_evidence
+from protocol.fold import Outcome
+from protocol.lthash import LtHash
+from protocol.phases import RewardState, SubmissionStatus, TaskStatus
+from protocol.seals import (
+    Seal,
+    SealContent,
+    compute_seal_hash,
+    compute_sealers_hash,
+    compute_set_root,
+    sign_seal,
+)
+from protocol.tables import REWARDS, TASKS
+from protocol.transactions import SignedTransaction
+from storage.store import Store
+from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_signer, an_address
+from tests.support.world import Place, World
+
+
+class StoredWorld(World):
+    """A world that keeps its state in a store as well as in a dictionary."""
+
+    def __init__(self, store: Store) -> None:
+        """Begin at the genesis of an empty store."""
+        super().__init__(store.genesis)
+        self.store = store
+
+    def seal(self, *transactions: SignedTransaction, evidence: Sequence[Place] = ()) -> Outcome:
+        """End the epoch; commit it to the store."""
+        outcome = super().seal(*transactions, evidence=evidence)
+        self.store.put_transactions(transactions)
+        ids = [tx.tx_id for tx in transactions]
+        for author, seq in evidence:
+            ids += [
+                key
+                for key, place in self.store.journal.open_evidence().items()
+                if place == (author, seq)
+            ]
+        commit(self.store, sorted(ids), outcome)
+        # What follows stands on the seal that the store has, signed and with its state root.
+        self.seal_hash = self.store.head.seal_hash
+        self.anchors[self.epoch] = self.seal_hash
+        return outcome
+
+    def equivocate(self, who: str, kind: str, one: object, other: object) -> Place:
+        """Have somebody sign two transactions with one seq; store the proof, return the place."""
+        first = self.sign(who, kind, one)
+        second = self.sign(who, kind, other, seq=first.header.seq)
+        self.store.put_transactions([first])
+        self.store.put_evidence(build_evidence(first, second))
+        return first.header.author, first.header.seq
+
+
+def compute_rows_hash(store: Store, outcome: Outcome) -> LtHash:
+    """Return the set hash of the rows after an outcome."""
+    rows_hash = store.head.rows_hash.copy()
+    for change in outcome.changes:
+        table = change.table
+        if change.before is not None:
+            rows_hash.remove_row(table.name, change.key, table.encode_row(change.before))
+        if change.after is not None:
+            rows_hash.add_row(table.name, change.key, table.encode_row(change.after))
+    return rows_hash
+
+
+def build_seal(store: Store, ids: Sequence[bytes], rows_hash: LtHash) -> Seal:
+    """Return the next seal of a store, signed by the sealer of the builders."""
+    content = SealContent(
+        epoch=store.head.epoch + 1,
+        prev=store.head.seal_hash,
+        set_root=compute_set_root(ids),
+        count=len(ids),
+        state_root=rows_hash.state_root(),
+        sealers_next=compute_sealers_hash(store.genesis.sealers),
+        time_ms=0,
+    )
+    return Seal(content, (sign_seal(store.genesis.network, content, a_signer("sealer")),))
+
+
+def commit(store: Store, ids: Sequence[bytes], outcome: Outcome) -> Seal:
+    """Seal and commit an outcome."""
+    rows_hash = compute_rows_hash(store, outcome)
+    seal = build_seal(store, ids, rows_hash)
+    seal_hash = compute_seal_hash(store.genesis.network, seal.content)
+    store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+    return seal
+
+
+def play_randomly(world: World, chance: random.Random, epochs: int) -> None:
+    """Live through some epochs: everybody does now and then what may or may not be legal."""
+    for _ in range(epochs):
+        taken: list[SignedTransaction] = []
+        for who in (*SOLVERS, *VALIDATORS):
+            if chance.random() < 0.2:
+                roles = chance.randrange(1, 4)
+                taken.append(world.register(who, roles=roles))
+        if chance.random() < 0.6:
+            taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
+        tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
+        for task_id in tasks:
+            taken += _act_on(world, chance, task_id)
+        world.seal(*taken)
+
+
+def _act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+    task = world.task(task_id)
+    names = {an_address(who): who for who in (PUBLISHER, *SOLVERS, *VALIDATORS)}
+    answered = [names[one.miner] for one in task.participants]
+    match task.status:
+        case TaskStatus.PUBLISHED | TaskStatus.IN_PROGRESS:
+            if chance.random() < 0.05:
+                return [world.cancel(PUBLISHER, task_id)]
+            return [world.submit(who, task_id) for who in SOLVERS if chance.random() < 0.3]
+        case TaskStatus.ANSWERS_SUBMITTED:
+            return [world.reveal(who, task_id) for who in answered if chance.random() < 0.6]
+        case TaskStatus.UNDER_VALIDATION:
+            revealed = [
+                who
+                for who in answered
+                if world.submission(task_id, who).status == SubmissionStatus.UNDER_REVIEW
+            ]
+            return [
+                world.vote(voter, task_id, miner, chance.randrange(101))
+                for voter in world.panel(task_id)
+                for miner in revealed
+                if chance.random() < 0.4
+            ]
+        case TaskStatus.COMPLETED:
+            rows = [
+                row
+                for (name, key), row in sorted(world.view.rows.items())
+                if name == REWARDS.name and key.startswith(task_id)
+            ]
+            return [
+                world.claim(names[entry.recipient], task_id, entry)
+                for row in rows
+                for entry in row.entries
+                if entry.state != RewardState.CLAIMED and chance.random() < 0.3
+            ]
+        case _:
+            return []

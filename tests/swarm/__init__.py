@@ -1,0 +1,1 @@
+"""Many seeds, many faults, every check."""

@@ -1,0 +1,1 @@
+"""Manifests, faults and small clusters."""

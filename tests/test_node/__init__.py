@@ -1,0 +1,1 @@
+"""One peer and a few of them, in virtual time."""

@@ -1,0 +1,93 @@
+"""The sealer: one seal an epoch, none in a burst, none twice."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from node.clock import SystemClock
+from node.events import Broadcast
+from node.high_water import HighWater
+from node.options import ConfigError
+from node.sealer import Sealer, check_sealer
+from node.state_manager import StateManager
+from protocol.messages import SealedIds
+from protocol.seals import Seal
+from storage.store import Store
+from tests.support.builders import a_genesis, a_signer
+
+EPOCH_S = 1.0
+
+
+def a_sealer(folder: Path) -> tuple[Sealer, StateManager, list[SealedIds]]:
+    genesis = a_genesis()
+    state = StateManager(genesis, Store.in_memory(genesis), Broadcast())
+    told: list[SealedIds] = []
+    mark = HighWater(folder / "sealed_epoch")
+    sealer = Sealer(state, a_signer("sealer"), SystemClock(), mark, told.append)
+    return sealer, state, told
+
+
+async def test_an_epoch_ends_when_it_has_lasted_long_enough(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    sealer, state, told = a_sealer(tmp_path)
+    with trio.move_on_after(3.5 * EPOCH_S):
+        await sealer.run()
+    assert state.epoch == 3
+    assert [Seal.from_bytes(one.seal).content.epoch for one in told] == [1, 2, 3]
+
+
+async def test_after_a_pause_one_seal_is_made_and_not_all_that_were_missed(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    sealer, state, _ = a_sealer(tmp_path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sealer.run)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(60 * EPOCH_S)
+        await trio.testing.wait_all_tasks_blocked()
+        assert state.epoch == 1
+        mock_clock.jump(EPOCH_S)
+        await trio.testing.wait_all_tasks_blocked()
+        assert state.epoch == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_sealer_with_an_older_database_waits_for_its_own_seals(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    sealer, state, told = a_sealer(tmp_path)
+    with trio.move_on_after(2.5 * EPOCH_S):
+        await sealer.run()
+    restored, fresh, again = a_sealer(tmp_path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(restored.run)
+        await trio.sleep(5 * EPOCH_S)
+        assert (fresh.epoch, again) == (0, [])
+        for sealed in told:
+            assert fresh.apply_seal(Seal.from_bytes(sealed.seal), []).applied
+        await trio.sleep(2.5 * EPOCH_S)
+        assert fresh.epoch > state.epoch
+        nursery.cancel_scope.cancel()
+    assert Seal.from_bytes(again[0].seal).content.epoch == 3
+
+
+async def test_an_alarm_stops_the_sealer(tmp_path: Path, autojump_clock: MockClock) -> None:
+    sealer, state, _ = a_sealer(tmp_path)
+    state.alarm = "another root"
+    with trio.fail_after(5 * EPOCH_S):
+        await sealer.run()
+    assert state.epoch == 0
+
+
+def test_only_an_account_of_the_genesis_seals() -> None:
+    with pytest.raises(ConfigError, match="not_a_sealer"):
+        check_sealer(a_genesis(), a_signer("mallory"))
+
+
+def test_a_network_of_several_sealers_is_refused_before_anything_is_signed() -> None:
+    genesis = a_genesis(sealers=("sealer", "bob", "carol", "dave"))
+    with pytest.raises(ConfigError, match="sealers_unsupported"):
+        check_sealer(genesis, a_signer("sealer"))

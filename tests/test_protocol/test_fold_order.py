@@ -1,0 +1,99 @@
+"""The law of the fold: the state is a function of the set, whatever the order it came in."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.accounts import find_unfunded
+from protocol.fold import Epoch, fold_epoch, fold_subject
+from protocol.invariants import check_whole_state
+from protocol.resolver import ConflictResolver, History, SealedSet
+from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS
+from protocol.view import Key
+from tests.support.programs import run_program
+
+programs = st.binary(min_size=16, max_size=128)
+
+
+def shuffle(history: History, chance: random.Random) -> History:
+    """Return the same sets as batches in which things come late, again and out of order."""
+    epochs = []
+    for sealed in history.epochs:
+        arrived = list(sealed.transactions) + [
+            tx for tx in sealed.transactions if chance.random() < 0.3
+        ]
+        chance.shuffle(arrived)
+        known: set[bytes] = set()
+        stored = []
+        while arrived:
+            size = chance.randint(1, len(arrived))
+            batch, arrived = arrived[:size], arrived[size:]
+            for tx in batch:
+                if tx.tx_id not in known:
+                    known.add(tx.tx_id)
+                    stored.append(tx)
+        evidence = list(sealed.evidence)
+        chance.shuffle(evidence)
+        epochs.append(SealedSet(sealed.prev, tuple(stored), tuple(evidence)))
+    return History(history.genesis, tuple(epochs))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@settings(max_examples=2_000)
+@given(programs, st.integers(0, 1 << 32))
+def test_any_order_and_any_split_give_one_state_and_the_same_rulings(
+    program: bytes, seed: int
+) -> None:
+    world = run_program(program)
+    again = ConflictResolver().resolve(shuffle(world.to_history(), random.Random(seed)))
+    assert again.records == world.view.rows
+    assert {ruling.tx_id: ruling for ruling in again.rulings} == world.rulings
+    assert len(again.rulings) == len(world.rulings)
+    check_whole_state(world.view.rows)
+
+
+@given(programs)
+def test_a_subject_folded_alone_is_what_it_is_among_all(program: bytes) -> None:
+    # What is provisional is kept up to date subject by subject; it must be what a whole fold says.
+    world = run_program(program)
+    last = world.history[-1]
+    before = ConflictResolver().resolve(History(world.genesis, tuple(world.history[:-1])))
+    view = type(world.view)(before.records)
+    number = len(world.history)
+    epoch = Epoch(number, None, last.transactions, last.evidence)
+    whole = fold_epoch(view, world.params, world.network, epoch)
+    unfunded = find_unfunded(view, world.params, reversed(last.transactions))
+    subjects = {tx.header.subject for tx in last.transactions} | set(view.due_tasks(number))
+    alone: dict[Key, Any] = {}
+    for subject in subjects:
+        mine = [tx for tx in last.transactions if tx.header.subject == subject]
+        outcome = fold_subject(
+            view, world.params, world.network, epoch, subject, mine[::-1], unfunded
+        )
+        alone.update(outcome.rows)
+    own = (TASKS.name, SUBMISSIONS.name, VALIDATIONS.name)
+    assert list(whole.rulings) == sorted(whole.rulings, key=lambda ruling: ruling.tx_id)
+    for change in whole.changes:
+        if change.table.name in own:
+            assert alone[(change.table.name, change.key)] == change.after
+
+
+def test_programs_reach_every_phase_and_most_rulings() -> None:
+    # A generator that stays in the shallows would prove little.
+    chance = random.Random(7)
+    phases: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    for _ in range(150):
+        world = run_program(chance.randbytes(128))
+        for (name, _), row in world.view.rows.items():
+            if name == TASKS.name:
+                phases[row.status.name] += 1
+                phases["SETTLED"] += row.settled
+        codes.update(ruling.code for ruling in world.rulings.values())
+    assert len(phases) == 8, phases
+    assert len(codes) >= 15, codes

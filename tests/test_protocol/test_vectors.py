@@ -1,0 +1,90 @@
+"""Golden bytes: one file for each kind of transaction, so that no byte changes by accident.
+
+REWRITE=1 writes them anew; other implementations read them as they are.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol import kinds
+from protocol.intake import Intake
+from protocol.kinds.cancel_task import CancelTask
+from protocol.kinds.claim_reward import ClaimReward
+from protocol.transactions import SignedTransaction
+from tests.support.builders import (
+    a_hash,
+    a_registration,
+    a_rejection,
+    a_reveal,
+    a_seed,
+    a_task,
+    a_vote,
+    an_answer,
+)
+from tests.support.world import World
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+NETWORK = b"vectors!"
+TASK = a_hash("a task")
+ANSWER = a_hash("an answer")
+
+
+def build_payloads(network: bytes) -> dict[str, list[Any]]:
+    """Return payloads by kind; the first of each is signed at seq 0."""
+    return {
+        "register_miner": [a_registration(), a_registration(display_name="Zoë", contact="a@b")],
+        "publish_task": [a_task(), a_task(title="Überschrift", reward=14 * 10**9)],
+        "cancel_task": [CancelTask(""), CancelTask("no longer needed")],
+        "submit_answer": [an_answer(network, TASK, "alice")],
+        "reveal_answer": [
+            a_reveal(network, TASK, "alice"),
+            a_reveal(network, TASK, "alice", content=None),
+        ],
+        "validate_answer": [a_vote(ANSWER, 85), a_vote(ANSWER, None), a_rejection(ANSWER)],
+        "claim_reward": [ClaimReward(a_hash("an entry"), 1)],
+    }
+
+
+def sign_all(kind: str) -> list[SignedTransaction]:
+    world = World()
+    # Fixed, so that a change of the test network's numbers changes no vector.
+    world.network, world.seal_hash = NETWORK, bytes(32)
+    subject = TASK if kind not in ("register_miner", "publish_task") else None
+    payloads = build_payloads(NETWORK)[kind]
+    return [world.sign("alice", kind, payload, subject=subject) for payload in payloads]
+
+
+def describe(kind: str) -> dict[str, Any]:
+    """Return what the file of a kind holds."""
+    return {
+        "kind": kind,
+        "code": kinds.BY_NAME[kind].code,
+        "network": NETWORK.hex(),
+        "seed": a_seed("alice").hex(),
+        "transactions": [
+            {"body": tx.body.hex(), "id": tx.tx_id.hex(), "wire": tx.wire.hex()}
+            for tx in sign_all(kind)
+        ],
+    }
+
+
+@pytest.mark.parametrize("kind", kinds.BY_NAME)
+def test_the_bytes_of_a_kind_are_what_they_were(kind: str) -> None:
+    path = FOLDER / f"{kind}.json"
+    if os.environ.get("REWRITE") == "1":
+        path.write_text(json.dumps(describe(kind), indent=2) + "\n", encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8")) == describe(kind)
+
+
+@pytest.mark.parametrize("kind", kinds.BY_NAME)
+def test_the_bytes_of_a_kind_are_read_as_what_was_signed(kind: str) -> None:
+    vector = json.loads((FOLDER / f"{kind}.json").read_text(encoding="utf-8"))
+    intake = Intake(bytes.fromhex(vector["network"]))
+    signed = sign_all(kind)
+    read = [intake.open(bytes.fromhex(one["wire"])) for one in vector["transactions"]]
+    assert read == signed
+    assert [tx.tx_id.hex() for tx in read] == [one["id"] for one in vector["transactions"]]

@@ -1,0 +1,1 @@
+"""State at rest, every test on memory and on RocksDB."""

@@ -1,0 +1,67 @@
+"""The row cache keeps what was used last, within its bound, and what was written last."""
+
+import random
+
+from storage.cache import ENTRY_BYTES, RowCache
+
+
+def place(number: int) -> tuple[str, bytes]:
+    return "table", number.to_bytes(4, "big")
+
+
+def test_what_was_put_is_found_and_counted() -> None:
+    cache = RowCache()
+    assert cache.hit_share == 0
+    assert cache.find(place(1)) == (False, None)
+    cache.put(place(1), "row", 10)
+    cache.put(place(2), None, 0)
+    assert cache.find(place(1)) == (True, "row")
+    assert cache.find(place(2)) == (True, None)
+    assert (cache.hits, cache.misses) == (2, 1)
+    assert cache.hit_share == 2 / 3
+
+
+def test_the_least_recently_used_leaves_first() -> None:
+    cache = RowCache(3 * (ENTRY_BYTES + 10))
+    for number in range(3):
+        cache.put(place(number), number, 10)
+    cache.find(place(0))
+    cache.put(place(3), 3, 10)
+    assert [cache.find(place(number))[0] for number in range(4)] == [True, False, True, True]
+
+
+def test_rewriting_one_row_evicts_nobody() -> None:
+    cache = RowCache(3 * (ENTRY_BYTES + 10))
+    for number in range(3):
+        cache.put(place(number), number, 10)
+    for _ in range(10):
+        cache.put(place(2), 2, 10)
+    assert len(cache) == 3
+
+
+def test_a_row_larger_than_the_bound_is_not_kept_and_its_old_copy_goes() -> None:
+    cache = RowCache(1_000)
+    cache.put(place(1), "small", 10)
+    cache.put(place(1), "large", 2_000)
+    assert cache.find(place(1)) == (False, None)
+    assert cache.size_bytes == 0
+    cache = RowCache(0)
+    cache.put(place(1), "any", 0)
+    assert len(cache) == 0
+
+
+def test_the_bound_holds_through_any_use() -> None:
+    chance = random.Random(1)
+    cache = RowCache(10_000)
+    model: dict[tuple[str, bytes], int] = {}
+    for step in range(5_000):
+        number = chance.randrange(200)
+        if chance.random() < 0.5:
+            cache.update([(place(number), step, chance.randrange(2_000))])
+            model[place(number)] = step
+        else:
+            is_known, row = cache.find(place(number))
+            assert not is_known or row == model[place(number)]
+        assert cache.size_bytes <= 10_000
+    cache.clear()
+    assert (len(cache), cache.size_bytes) == (0, 0)

@@ -1,0 +1,1 @@
+"""Bytes that never change by accident."""
