@@ -201,6 +201,8 @@ async def survey_devnet(cluster: ProcessCluster, converge_s: float = CONVERGE_S)
     survey = Survey(find_awake(cluster))
     acknowledged = read_acknowledged(cluster.devnet)
     survey.acknowledged = len(acknowledged)
+    if not survey.awake:
+        return survey
     await _collect_heads(cluster, survey, converge_s)
 
     async def examine(remote: Remote) -> None:

@@ -32,7 +32,7 @@ from node.rpc.client import RpcError
 app = App(name="devnet", help="Networks of many nodes on this machine.")
 
 WhichPeer = Annotated[str, Parameter(help="n1, n2, ...")]
-Count = Annotated[int, Parameter(name=["--peers", "-n"], help="How many peers.")]
+Count = Annotated[int | None, Parameter(name=["--peers", "-n"], help="How many peers; else 5.")]
 Seed = Annotated[int | None, Parameter(help="All keys and choices come from it; else random.")]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.", negative="")]
 
@@ -63,7 +63,7 @@ HERE = Where()
 @app.command
 def up(
     *,
-    peers: Count = COUNT_DEFAULT,
+    peers: Count = None,
     seed: Seed = None,
     param: Annotated[
         list[str] | None,
@@ -78,11 +78,7 @@ def up(
     """Start a devnet and return when every peer is ready. One that was stopped goes on."""
     if reset:
         _purge(where.root)
-    if (where.root / "devnet.json").exists():
-        devnet = Devnet.load(where.root)
-    else:
-        chosen = choose_seed() if seed is None else seed
-        devnet = found_devnet(where.root, peers, chosen, _read_params(param or []))
+    devnet = _find_or_found(where.root, peers, seed, param or [])
     cluster = ProcessCluster(devnet)
     if cluster.find_running():
         raise DevnetError("already_running", f"a devnet in {where.root}", "`minesync devnet down`")
@@ -257,13 +253,13 @@ def check(*, as_json: Json = False, where: Where = HERE) -> int:
 def demo(
     *,
     once: Annotated[
-        bool, Parameter(help="Stop at the end; the exit code says how it went.", negative="")
+        bool, Parameter(help="Stop at the end instead of leaving it running.", negative="")
     ] = False,
     faults: Annotated[
         bool, Parameter(help="Kill and cut off peers meanwhile.", negative="")
     ] = False,
     tasks: Annotated[int, Parameter(help="How many are published.")] = 20,
-    peers: Count = COUNT_DEFAULT,
+    peers: Count = None,
     seed: Seed = None,
     where: Where = HERE,
 ) -> int:
@@ -274,9 +270,24 @@ def demo(
             raise DevnetError("devnet_exists", where.root, "`minesync devnet down --purge` first")
         _purge(where.root)
     chosen = choose_seed() if seed is None else seed
-    plan = DemoPlan(where.root, peers, tasks, chosen, once, faults)
+    count = COUNT_DEFAULT if peers is None else peers
+    plan = DemoPlan(where.root, count, tasks, chosen, once, faults)
     is_good = trio.run(run_demo, plan, make_console())
-    return Exit.OK if is_good or not once else Exit.FAILED
+    return Exit.OK if is_good else Exit.FAILED
+
+
+def _find_or_found(root: Path, peers: int | None, seed: int | None, pairs: list[str]) -> Devnet:
+    """Return the devnet that is there, if it is the one asked for, else a new one."""
+    params = _read_params(pairs)
+    if not (root / "devnet.json").exists():
+        count = COUNT_DEFAULT if peers is None else peers
+        return found_devnet(root, count, choose_seed() if seed is None else seed, params)
+    devnet = Devnet.load(root)
+    count, own_seed = len(devnet.names), devnet.manifest.seed
+    if params or peers not in (None, count) or seed not in (None, own_seed):
+        found = f"a devnet of {count} peers and seed {own_seed} in {root}"
+        raise DevnetError("devnet_differs", found, "the same, or --reset to make another")
+    return devnet
 
 
 def _purge(root: Path) -> None:

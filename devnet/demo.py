@@ -176,8 +176,8 @@ def explain_play(devnet: Devnet) -> Sequence[str]:
         "It is still running. Try, each as `minesync devnet ...`:",
         "  status --watch         what happens",
         "  load --tasks 10        more work",
-        "  partition n1,n2|n3     cut it in two; heal puts it together",
-        "  kill n2; restart n2    a power cut, and the return",
+        "  partition 'n1,n2|n3'   cut it in two; heal puts it together",
+        "  kill n2, restart n2    a power cut, and the return",
         "  check                  do all peers agree, is all the money there?",
         "  down                   end it",
     )

@@ -18,6 +18,7 @@ Rule 2: any task that fails ends the peer. The exceptions are the bulkheads: a r
 """
 
 import random
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ from node.monitor import Monitor
 from node.paths import DataPaths
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
-from node.roles.crew import Crew
+from node.roles.crew import Crew, OpenWorker, choose_programs
+from node.roles.miner import DrawBytes
 from node.sealer import Sealer
 from node.state_manager import StateManager
 from node.sync.blobs import BlobFetcher
@@ -81,6 +83,8 @@ class Ports:
         signed: the highest seq ever signed, by account.
         sealed: the highest epoch ever sealed, by sealer.
         box: answers that a miner must not lose.
+        open_worker: makes workers; None: subprocesses.
+        draw_bytes: draws what nobody may guess: the salts of commitments.
         is_threaded: whether many signatures at once may be verified beside the loop; a simulation
             with a clock of its own has no threads.
     """
@@ -92,6 +96,8 @@ class Ports:
     signed: HighWater
     sealed: HighWater
     box: AnswerBox
+    open_worker: OpenWorker | None = None
+    draw_bytes: DrawBytes = secrets.token_bytes
     is_threaded: bool = True
 
 
@@ -126,7 +132,8 @@ async def run_peer(
         ConfigError: roles without key or worker, a sealer that is none.
         TransportError: the network cannot be joined.
     """
-    crew = Crew(config, genesis, signer is not None)
+    open_worker = ports.open_worker or choose_programs(config, genesis)
+    crew = Crew(config, signer is not None, open_worker)
     state = StateManager(genesis, ports.store, Broadcast())
     verifier = Verifier(state.intake, is_threaded=ports.is_threaded)
     sync = _build_sync(config, state, verifier, ports)
@@ -175,7 +182,7 @@ async def run_peer(
                 if door is not None:
                     front.start_soon(door.run)
                 if author is not None:
-                    crew.start(front, state, author, ports.box)
+                    crew.start(front, state, author, ports.box, ports.draw_bytes)
                 _log_start(peer)
                 task_status.started(peer)
                 await peer.stop.wait()

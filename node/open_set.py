@@ -4,17 +4,20 @@ Rules:
 1. It is memory only and a function of the journal, the evidence and the last seal: a restart
    rebuilds it.
 2. It decides nothing. What it shows is what the next seal would do if it took in all of it.
+3. Of the evidence against an author only the least seq is in, and only if it bars more than seals
+   already do: all peers that saw the same keep the same, and nobody can fill the set with it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from protocol import kinds
-from protocol.accounts import find_unfunded
+from node.open_chains import OpenChains, StoredLinkOf
+from node.purses import Purses
 from protocol.book import Refused
-from protocol.chains import Barrier, Frontier, extend_frontier, find_barrier
-from protocol.fold import Epoch, SubjectOutcome, fold_subject
+from protocol.chains import Barrier, Frontier, Gap, compute_evidence_id, find_barrier
+from protocol.epoch import Epoch
+from protocol.fold import SubjectOutcome, fold_subject
 from protocol.params import Params
 from protocol.ranges import Item, VectorView, compute_fingerprint
 from protocol.records import Account, Ruling
@@ -26,10 +29,8 @@ T = TypeVar("T")
 EVIDENCE_EPOCH = 0
 """Where evidence sorts among (epoch, id): no transaction has this epoch."""
 
-GONE = ("dead", "overtaken", "equivocated")
+GONE = ("unknown_account", "dead", "wrong_anchor", "overtaken", "equivocated")
 """Barriers that nothing will ever lift."""
-
-StoredLinkOf = Callable[[bytes, int], SignedTransaction | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,20 @@ class Standing:
     anchors: Mapping[int, bytes]
 
 
+class Gone(NamedTuple):
+    """What no seal will ever take in: transactions, and ids of evidence that bars nothing more."""
+
+    transactions: tuple[SignedTransaction, ...] = ()
+    evidence: tuple[bytes, ...] = ()
+
+
 class OpenSet:
     """Unsealed transactions and evidence, linked, funded and folded provisionally."""
 
     def __init__(self, params: Params, network: bytes, stored_link_of: StoredLinkOf) -> None:
         self._params = params
         self._network = network
-        self._stored_link_of = stored_link_of
+        self.chains = OpenChains(stored_link_of)
         self.transactions: dict[bytes, SignedTransaction] = {}
         self.evidence: dict[bytes, tuple[bytes, int]] = {}
         """Evidence that no seal took in yet: id to (author, seq)."""
@@ -65,78 +73,89 @@ class OpenSet:
         standing: Standing,
         transactions: Iterable[SignedTransaction],
         evidence: Mapping[bytes, tuple[bytes, int]],
-    ) -> tuple[SignedTransaction, ...]:
-        """Stand on a seal with these unsealed items; return the transactions that are dead."""
+    ) -> Gone:
+        """Stand on a seal with these unsealed items; return those of them that are gone."""
         self.standing = standing
         self.transactions = {}
         self.effective = {}
-        self.evidence = dict(evidence)
+        self.evidence = {}
+        self.chains.restart(standing.view)
         self._barred: dict[bytes, int] = {}
-        self._by_author: dict[bytes, dict[int, SignedTransaction]] = {}
-        self._frontiers: dict[bytes, Frontier] = {}
-        self._left: dict[bytes, tuple[int, int]] = {}
-        self._unfunded: dict[bytes, Refused] = {}
+        self._purses = Purses(standing.view, self._params)
+        # By author: the seq from which on the next seal has no place.
+        self._crowded: dict[bytes, int] = {}
         self._by_subject: dict[bytes, dict[bytes, SignedTransaction]] = {}
         self._outcomes: dict[bytes, SubjectOutcome] = {}
         self._rows: dict[Key, Any] = {}
         self._dirty: set[bytes] = set(standing.view.due_tasks(self.next_epoch))
-        self._sum = sum(int.from_bytes(item, "little") for item in self.evidence)
-        for author, seq in self.evidence.values():
-            self._barred[author] = min(seq, self._barred.get(author, seq))
+        self._sum = 0
+        self._items: VectorView | None = None
+        superseded: list[bytes] = []
+        for evidence_id, (author, seq) in sorted(evidence.items()):
+            superseded += self.bar(evidence_id, author, seq).evidence
         dead = []
-        for tx in sorted(transactions, key=lambda tx: (tx.header.author, tx.header.seq)):
-            barrier = self.add(tx)
-            if barrier is not None and barrier.code in GONE:
+        for tx in transactions:
+            if self.is_gone(tx):
                 dead.append(tx)
-        return tuple(dead)
+            else:
+                self._put(tx)
+        for author in self.chains.list_waiting():
+            self._admit(author)
+        return Gone(tuple(dead), tuple(superseded))
 
     @property
     def next_epoch(self) -> int:
         """The epoch that everything here would enter."""
         return self.standing.epoch + 1
 
-    def add(self, tx: SignedTransaction) -> Barrier | None:
-        """Take in a stored, unsealed transaction; return what keeps it from the next seal.
+    def add_many(self, transactions: Iterable[SignedTransaction]) -> None:
+        """Take in transactions that are stored and unsealed.
 
-        A dead, overtaken or equivocated one is not kept.
+        What is gone is not kept, but links the chain of its author like any other.
         """
-        header = tx.header
-        author = header.author
-        mine = self._by_author.setdefault(author, {})
-        mine[header.seq] = tx
-        frontier = self._extend(author)
-        barrier = self._find_barrier(tx, frontier)
-        if barrier is not None and barrier.code in GONE:
-            del mine[header.seq]
-        elif tx.tx_id not in self.transactions:
-            self.transactions[tx.tx_id] = tx
-            self._sum += int.from_bytes(tx.tx_id, "little")
+        authors: dict[bytes, None] = {}
+        for tx in transactions:
+            authors[tx.header.author] = None
+            if tx.tx_id not in self.transactions and not self.is_gone(tx):
+                self._put(tx)
         # A gap that closes, even by a dead link, makes those behind it effective.
-        for seq in range(header.seq, frontier.next_seq):
-            waiting = mine.get(seq)
-            if waiting is None or waiting.tx_id in self.effective:
-                continue
-            if self._find_barrier(waiting, frontier) is None:
-                self._make_effective(waiting)
-        return barrier
+        for author in authors:
+            self._admit(author)
 
-    def bar(self, evidence_id: bytes, author: bytes, seq: int) -> tuple[SignedTransaction, ...]:
-        """Take in evidence against an author; return his transactions that it puts out."""
-        if evidence_id not in self.evidence:
-            self.evidence[evidence_id] = (author, seq)
-            self._sum += int.from_bytes(evidence_id, "little")
-        self._barred[author] = min(seq, self._barred.get(author, seq))
-        mine = self._by_author.get(author, {})
+    def add(self, tx: SignedTransaction) -> None:
+        """Take in one transaction."""
+        self.add_many((tx,))
+
+    def is_gone(self, tx: SignedTransaction) -> bool:
+        """Tell whether no seal from now on can take a transaction in, whatever else arrives."""
+        return self.find_doom(tx) is not None
+
+    def find_doom(self, tx: SignedTransaction) -> str | None:
+        """Return the code, one of `GONE`, of why no seal will ever take a transaction in."""
+        barrier = self._judge_linked(tx)
+        return barrier.code if barrier is not None and barrier.code in GONE else None
+
+    def bar(self, evidence_id: bytes, author: bytes, seq: int) -> Gone:
+        """Take in evidence against an author; return what of his it puts out."""
+        if self.is_barred(author, seq):
+            known = evidence_id in self.evidence
+            return Gone() if known else Gone(evidence=(evidence_id,))
+        earlier = self._barred.get(author)
+        superseded: tuple[bytes, ...] = ()
+        if earlier is not None:
+            superseded = (compute_evidence_id(author, earlier),)
+            del self.evidence[superseded[0]]
+            self._count(superseded[0], -1)
+        self.evidence[evidence_id] = (author, seq)
+        self._count(evidence_id, 1)
+        self._barred[author] = seq
+        mine = self.chains.of(author)
         gone = tuple(mine[place] for place in sorted(mine) if place >= seq)
         for tx in gone:
-            del mine[tx.header.seq]
-            if self.transactions.pop(tx.tx_id, None) is not None:
-                self._sum -= int.from_bytes(tx.tx_id, "little")
-            if self.effective.pop(tx.tx_id, None) is not None:
-                self._by_subject[tx.header.subject].pop(tx.tx_id, None)
-                self._dirty.add(tx.header.subject)
-        self._refund(author)
-        return gone
+            self._remove(tx)
+        left = [tx for tx in self.chains.of(author).values() if tx.tx_id in self.effective]
+        self._dirty |= self._purses.recount(author, left)
+        return Gone(gone, superseded)
 
     def is_barred(self, author: bytes, seq: int) -> bool:
         """Tell whether evidence, sealed or not, stands against an author's `seq`."""
@@ -145,32 +164,28 @@ class OpenSet:
 
     def next_link(self, author: bytes) -> tuple[int, bytes | None]:
         """Return the next seq of an author's complete chain and the id before it."""
-        frontier = self._extend(author)
+        frontier = self.chains.extend(author)
         return frontier.next_seq, frontier.head
 
     def fingerprint(self) -> bytes:
         """Return the fingerprint (16 bytes) of all items, as Negentropy defines it."""
         return compute_fingerprint(self._sum, self.count)
 
+    def find_gaps(self, most: int) -> list[Gap]:
+        """Return gaps in the chains of at most `most` authors, by turns."""
+        return self.chains.find_gaps(most)
+
     def missing_links(self, most: int) -> list[bytes]:
         """Return at most `most` ids whose lack keeps stored transactions out, sorted."""
-        missing = set()
-        for author, mine in sorted(self._by_author.items()):
-            frontier = self._extend(author)
-            behind = [seq for seq in mine if seq >= frontier.next_seq]
-            if behind:
-                prev = mine[min(behind)].header.prev
-                if prev is not None:
-                    missing.add(prev)
-            if len(missing) >= most:
-                break
-        return sorted(missing)[:most]
+        return sorted(gap.missing for gap in self.chains.find_gaps(most))
 
     def fingerprint_items(self) -> VectorView:
         """Return the open set as sorted (epoch, id), for a reconciliation session."""
-        items = [Item(tx.header.epoch, tx.tx_id) for tx in self.transactions.values()]
-        items += [Item(EVIDENCE_EPOCH, evidence_id) for evidence_id in self.evidence]
-        return VectorView(items)
+        if self._items is None:
+            items = [Item(tx.header.epoch, tx.tx_id) for tx in self.transactions.values()]
+            items += [Item(EVIDENCE_EPOCH, evidence_id) for evidence_id in self.evidence]
+            self._items = VectorView(items)
+        return self._items
 
     @property
     def count(self) -> int:
@@ -215,32 +230,12 @@ class OpenSet:
 
     def try_out(self, tx: SignedTransaction) -> Ruling | None:
         """Return the ruling that a transaction not yet taken in would get, None if it stands."""
-        author = tx.header.author
-        unfunded = dict(self._unfunded)
-        debit = kinds.BY_CODE[tx.header.kind].compute_debit(tx, self._params)
-        left = self._purse(author)[0]
-        if debit > left:
-            unfunded[tx.tx_id] = Refused("unfunded", f"{left} nano", f"{debit} nano")
         known = self._by_subject.get(tx.header.subject, {})
+        unfunded = self._purses.try_out(tx)
         outcome = self._fold(tx.header.subject, (*known.values(), tx), unfunded)
         return next((ruling for ruling in outcome.rulings if ruling.tx_id == tx.tx_id), None)
 
     # ---------------------------------------------------------------------------- inner parts
-
-    def _link_of(self, author: bytes, seq: int) -> SignedTransaction | None:
-        mine = self._by_author.get(author)
-        if mine is not None and seq in mine:
-            return mine[seq]
-        return self._stored_link_of(author, seq)
-
-    def _extend(self, author: bytes) -> Frontier:
-        known = self._frontiers.get(author)
-        if known is None:
-            account = self.standing.view.get(ACCOUNTS, author)
-            known = Frontier(account.next_seq, account.head) if account else Frontier(0, None)
-        frontier = extend_frontier(known, author, self._link_of)
-        self._frontiers[author] = frontier
-        return frontier
 
     def _least_barred(self, author: bytes) -> int | None:
         account = self.standing.view.get(ACCOUNTS, author)
@@ -248,7 +243,11 @@ class OpenSet:
         fresh = self._barred.get(author)
         return min((seq for seq in (sealed, fresh) if seq is not None), default=None)
 
-    def _find_barrier(self, tx: SignedTransaction, frontier: Frontier) -> Barrier | None:
+    def _judge_linked(self, tx: SignedTransaction) -> Barrier | None:
+        # Whether links lack is not asked, so the chain need not be walked.
+        return self._judge(tx, Frontier(tx.header.seq + 1, None))
+
+    def _judge(self, tx: SignedTransaction, frontier: Frontier) -> Barrier | None:
         author = tx.header.author
         return find_barrier(
             tx,
@@ -260,47 +259,46 @@ class OpenSet:
             frontier,
         )
 
+    def _put(self, tx: SignedTransaction) -> None:
+        self.transactions[tx.tx_id] = tx
+        self._count(tx.tx_id, 1)
+        self.chains.put(tx)
+
+    def _remove(self, tx: SignedTransaction) -> None:
+        self.chains.drop(tx)
+        self._purses.unfunded.pop(tx.tx_id, None)
+        if self.transactions.pop(tx.tx_id, None) is not None:
+            self._count(tx.tx_id, -1)
+        if self.effective.pop(tx.tx_id, None) is not None:
+            self._by_subject[tx.header.subject].pop(tx.tx_id, None)
+            self._dirty.add(tx.header.subject)
+
+    def _count(self, item: bytes, sign: int) -> None:
+        self._sum += sign * int.from_bytes(item, "little")
+        self._items = None
+
+    def _admit(self, author: bytes) -> None:
+        """Make effective what of an author waits for nothing any more."""
+        for tx in self.chains.take_linked(author):
+            if self._judge_linked(tx) is not None or author in self._crowded:
+                continue
+            if self._purses.has_room(tx):
+                self._make_effective(tx)
+            else:
+                # Later ones must not overtake it: a chain is sealed in order or not at all.
+                self._crowded[author] = tx.header.seq
+
     def _make_effective(self, tx: SignedTransaction) -> None:
         header = tx.header
         self.effective[tx.tx_id] = tx
         self._by_subject.setdefault(header.subject, {})[tx.tx_id] = tx
         self._dirty.add(header.subject)
-        left, last_seq = self._purse(header.author)
-        if header.seq <= last_seq:
-            self._refund(header.author)
+        if self._purses.is_in_turn(tx):
+            self._purses.take(tx)
             return
-        debit = kinds.BY_CODE[header.kind].compute_debit(tx, self._params)
-        if debit > left:
-            self._unfunded[tx.tx_id] = Refused("unfunded", f"{left} nano", f"{debit} nano")
-            debit = 0
-        self._left[header.author] = (left - debit, header.seq)
-
-    def _purse(self, author: bytes) -> tuple[int, int]:
-        """Return what the author can still spend and the last seq counted."""
-        if author not in self._left:
-            account = self.standing.view.get(ACCOUNTS, author)
-            self._left[author] = (account.balance if account else 0, -1)
-        return self._left[author]
-
-    def _refund(self, author: bytes) -> None:
-        """Count an author's debits again: one of his transactions came or went out of turn."""
-        mine = [tx for tx in self._by_author.get(author, {}).values() if tx.tx_id in self.effective]
-        before = {tx.tx_id for tx in mine if tx.tx_id in self._unfunded}
-        for tx_id in before:
-            del self._unfunded[tx_id]
-        after = find_unfunded(self.standing.view, self._params, mine)
-        self._unfunded.update(after)
-        account = self.standing.view.get(ACCOUNTS, author)
-        spent = sum(
-            kinds.BY_CODE[tx.header.kind].compute_debit(tx, self._params)
-            for tx in mine
-            if tx.tx_id not in after
-        )
-        last_seq = max((tx.header.seq for tx in mine), default=-1)
-        self._left[author] = ((account.balance if account else 0) - spent, last_seq)
-        self._dirty.update(
-            tx.header.subject for tx in mine if (tx.tx_id in before) != (tx.tx_id in after)
-        )
+        mine = self.chains.of(header.author).values()
+        left = [one for one in mine if one.tx_id in self.effective]
+        self._dirty |= self._purses.recount(header.author, left)
 
     def _fold(
         self,
@@ -325,11 +323,11 @@ class OpenSet:
                 for key in earlier.rows:
                     self._rows.pop(key, None)
             known = self._by_subject.get(subject, {})
-            outcome = self._fold(subject, known.values(), self._unfunded)
+            outcome = self._fold(subject, known.values(), self._purses.unfunded)
             self._outcomes[subject] = outcome
             self._rows.update(outcome.rows)
         self._dirty.clear()
 
     def _provisional_account(self, address: bytes) -> Account | None:
         account = self.standing.view.get(ACCOUNTS, address)
-        return replace(account, balance=self._purse(address)[0]) if account else None
+        return replace(account, balance=self._purses.compute_left(address)) if account else None

@@ -15,15 +15,23 @@ from dataclasses import dataclass
 import structlog
 
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
-from node.open_set import OpenSet, Standing
+from node.open_set import Gone, OpenSet, Standing
+from node.sealing import (
+    GAPS_MAX,
+    SealedSet,
+    SealResult,
+    check_admissible,
+    collect_items,
+    fold_items,
+)
 from protocol.chains import (
     Evidence,
     build_evidence,
-    find_inadmissible,
+    find_gaps,
     read_evidence,
 )
 from protocol.errors import Rejected
-from protocol.fold import Epoch, Outcome, fold_epoch
+from protocol.fold import Outcome
 from protocol.genesis import Genesis
 from protocol.intake import AHEAD_EPOCHS_MAX, Intake
 from protocol.invariants import ConsistencyChecker
@@ -34,7 +42,6 @@ from protocol.seals import (
     Seal,
     SealContent,
     check_seal,
-    compute_beacon,
     compute_sealers_hash,
     compute_set_root,
     sign_seal,
@@ -61,14 +68,6 @@ class Accepted:
     refused: tuple[tuple[bytes, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SealResult:
-    """What became of a seal: applied, or the ids that are missing for it."""
-
-    applied: bool
-    missing: tuple[bytes, ...] = ()
-
-
 class StateManager:
     """One peer's state: the journal, the sealed rows and the open set over them."""
 
@@ -81,12 +80,18 @@ class StateManager:
         self.broadcast = broadcast
         self.alarm: str | None = None
         self._checker = ConsistencyChecker()
+        self.signed_up_to: dict[bytes, int] = {}
+        """The highest seq that accounts of this machine ever signed; their chains are kept whole
+        here, dead links too."""
+        self._anchors: dict[int, bytes] = {}
         self.open = OpenSet(self.params, self.network, store.journal.at)
-        dead = self.open.rebuild(
-            self._read_standing(), store.journal.open_transactions(), store.journal.open_evidence()
+        self._bury(
+            self.open.rebuild(
+                self._read_standing(),
+                store.journal.open_transactions(),
+                store.journal.open_evidence(),
+            )
         )
-        if dead:
-            self.store.bury(tx.tx_id for tx in dead)
 
     # ------------------------------------------------------------------------------ reading
 
@@ -119,8 +124,11 @@ class StateManager:
     def _read_standing(self) -> Standing:
         head = self.store.head
         oldest = max(0, head.epoch - self.params.late_epochs - 1)
-        anchors = {e: self.store.journal.seal_hash(e) for e in range(oldest, head.epoch + 1)}
-        return Standing(head.epoch, self.store.view, anchors)
+        self._anchors = {
+            epoch: self._anchors.get(epoch) or self.store.journal.seal_hash(epoch)
+            for epoch in range(oldest, head.epoch + 1)
+        }
+        return Standing(head.epoch, self.store.view, self._anchors)
 
     # ----------------------------------------------------------------------------- the door
 
@@ -132,48 +140,76 @@ class StateManager:
             source: the peer they came from, None for our own.
         """
         journal = self.store.journal
-        fresh: list[SignedTransaction] = []
+        fresh: dict[tuple[bytes, int], SignedTransaction] = {}
         proofs: dict[bytes, Evidence] = {}
         refused: list[tuple[bytes, str]] = []
-        places: dict[tuple[bytes, int], SignedTransaction] = {}
-        for tx in transactions:
+        # Chains from above: a link that died is wanted for what names it, and for nothing else.
+        ordered = sorted(transactions, key=lambda tx: (tx.header.author, -tx.header.seq))
+        named: set[bytes | None] = set()
+        for tx in ordered:
             place = (tx.header.author, tx.header.seq)
-            other = places.get(place) or journal.at(*place)
+            other = fresh.get(place) or journal.at(*place)
             if (other is not None and other.tx_id == tx.tx_id) or journal.has(tx.tx_id):
                 continue
-            code = self._find_refusal(tx)
+            code = self._find_refusal(tx, other, is_named=tx.tx_id in named)
             if code is not None:
                 refused.append((tx.tx_id, code))
             elif other is not None:
                 proof = build_evidence(other, tx)
                 proofs.setdefault(proof.evidence_id, proof)
             else:
-                fresh.append(tx)
-                places[place] = tx
+                fresh[place] = tx
+                named.add(tx.header.prev)
         if fresh:
-            self.store.put_transactions(fresh)
-            # In the order of their chains: a later link first would be counted twice.
-            fresh.sort(key=lambda tx: (tx.header.author, tx.header.seq))
-            dead = [tx.tx_id for tx in fresh if self._is_spent(tx)]
-            if dead:
-                self.store.bury(dead)
-            self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in fresh), source))
+            self._store([fresh[place] for place in sorted(fresh)], source)
         evidence = tuple(key for key, proof in sorted(proofs.items()) if self._bar(proof))
-        return Accepted(tuple(tx.tx_id for tx in fresh), evidence, tuple(refused))
+        return Accepted(tuple(tx.tx_id for tx in fresh.values()), evidence, tuple(refused))
 
-    def _is_spent(self, tx: SignedTransaction) -> bool:
-        barrier = self.open.add(tx)
-        return barrier is not None and tx.tx_id not in self.open.transactions
+    def _store(
+        self,
+        transactions: Sequence[SignedTransaction],
+        source: str | None,
+        *,
+        is_replacing: bool = False,
+    ) -> None:
+        self.store.put_transactions(transactions, is_replacing=is_replacing)
+        self.open.add_many(transactions)
+        self._bury(Gone(tuple(tx for tx in transactions if self.open.is_gone(tx))))
+        self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
-    def _find_refusal(self, tx: SignedTransaction) -> str | None:
-        """Return why a transaction is not stored now; it may be offered again later."""
+    def _bury(self, gone: Gone) -> None:
+        if gone.transactions:
+            self.store.bury(tx.tx_id for tx in gone.transactions)
+        if gone.evidence:
+            self.store.drop_evidence(gone.evidence)
+
+    def _find_refusal(
+        self, tx: SignedTransaction, rival: SignedTransaction | None, *, is_named: bool
+    ) -> str | None:
+        """Return why a transaction is not stored now; it may be offered again later.
+
+        Args:
+            tx: not stored yet.
+            rival: another one at its place; then this is about evidence.
+            is_named: it links another one that is stored.
+        """
+        author = tx.header.author
+        if self.store.view.get(ACCOUNTS, author) is None:
+            return "unknown_account"
+        if self.open.is_barred(author, tx.header.seq):
+            return "equivocated"
+        if rival is not None:
+            return None
         if tx.header.epoch > self.epoch + 1 + AHEAD_EPOCHS_MAX:
             return "too_far_ahead"
-        if self.store.view.get(ACCOUNTS, tx.header.author) is None:
-            return "unknown_account"
-        if self.open.is_barred(tx.header.author, tx.header.seq):
-            return "equivocated"
-        return None
+        doom = self.open.find_doom(tx)
+        if doom is None or is_named or author in self.signed_up_to or self._is_wanted_link(tx):
+            return None
+        return doom
+
+    def _is_wanted_link(self, tx: SignedTransaction) -> bool:
+        gap = self.open.chains.find_gap(tx.header.author)
+        return gap is not None and gap.missing == tx.tx_id
 
     def next_link(self, author: bytes) -> tuple[int, bytes | None]:
         """Return the next seq of an author's complete chain and the id before it."""
@@ -185,9 +221,10 @@ class StateManager:
         Raises:
             Rejected: what keeps it from the next seal.
         """
-        barrier = self.open.add(tx)
-        if barrier is not None:
-            raise Rejected(barrier.code, f"seq {tx.header.seq}", "a place in the next seal")
+        doom = self.open.find_doom(tx)
+        if doom is not None:
+            raise Rejected(doom, f"seq {tx.header.seq}", "a place in the next seal")
+        self.open.add(tx)
 
     def store_staged(self, transactions: Sequence[SignedTransaction]) -> None:
         """Put staged transactions on disk, all in one synced write."""
@@ -202,31 +239,43 @@ class StateManager:
         """
         return self._bar(read_evidence(self.intake, proof))
 
-    def take_evidence(self, proof: bytes) -> bytes:
+    def take_evidence(self, proof: bytes, *, for_seal: bool = False) -> bytes:
         """Store evidence that was asked for; return its id, new or not.
+
+        Args:
+            proof: two signed transactions.
+            for_seal: a seal took it in, so it is stored even if it bars nothing more.
 
         Raises:
             Rejected: the proof proves nothing.
         """
         evidence = read_evidence(self.intake, proof)
-        self._bar(evidence)
+        self._bar(evidence, for_seal=for_seal)
         return evidence.evidence_id
 
     def knows(self, item: bytes) -> bool:
         """Tell whether a transaction or evidence of this id is stored."""
         return self.store.journal.has(item) or self.store.journal.has_evidence(item)
 
-    def _bar(self, proof: Evidence) -> bool:
-        if self.store.journal.has_evidence(proof.evidence_id):
+    def find_unknown(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Return those of many ids under which nothing is stored, in their order."""
+        journal = self.store.journal
+        stored = journal.find_stored(ids)
+        return [item for item in ids if item not in stored and not journal.has_evidence(item)]
+
+    def _bar(self, proof: Evidence, *, for_seal: bool = False) -> bool:
+        evidence_id = proof.evidence_id
+        if self.store.journal.has_evidence(evidence_id):
             return False
         if self.store.view.get(ACCOUNTS, proof.author) is None:
             return False
+        if self.open.is_barred(proof.author, proof.seq) and not for_seal:
+            return False
         self.store.put_evidence(proof)
-        gone = self.open.bar(proof.evidence_id, proof.author, proof.seq)
-        if gone:
-            self.store.bury(tx.tx_id for tx in gone)
+        gone = self.open.bar(evidence_id, proof.author, proof.seq)
+        self._bury(gone._replace(evidence=tuple(i for i in gone.evidence if i != evidence_id)))
         log.warning("equivocation_found", author=proof.author.hex()[:16], seq=proof.seq)
-        self.broadcast.tell_nowait(EvidenceFound(proof.evidence_id))
+        self.broadcast.tell_nowait(EvidenceFound(evidence_id))
         return True
 
     # ------------------------------------------------------------------------------- seals
@@ -237,12 +286,15 @@ class StateManager:
         Returns:
             The seal and the ids it takes in, to be told to the peers.
         """
-        transactions = tuple(self.open.effective[key] for key in sorted(self.open.effective))
-        evidence = tuple(sorted(self.open.evidence.items()))
-        ids = sorted([tx.tx_id for tx in transactions] + [key for key, _ in evidence])
-        epoch, outcome, rows_hash = self._fold(ids, transactions, [place for _, place in evidence])
+        effective = self.open.effective
+        items = SealedSet(
+            tuple(effective[key] for key in sorted(effective)),
+            tuple(sorted(self.open.evidence.values())),
+        )
+        ids = sorted([*effective, *self.open.evidence])
+        outcome, rows_hash = self._fold(ids, items)
         content = SealContent(
-            epoch=epoch.number,
+            epoch=self.epoch + 1,
             prev=self.seal_hash,
             set_root=compute_set_root(ids),
             count=len(ids),
@@ -252,7 +304,7 @@ class StateManager:
         )
         seal = Seal(content, (sign_seal(self.network, content, signer),))
         seal_hash = check_seal(
-            self.network, seal, self.seal_hash, epoch.number, self.genesis.sealers
+            self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers
         )
         self._commit(seal, seal_hash, ids, outcome, rows_hash)
         return SealedIds(seal.to_bytes(), pack_ids(ids))
@@ -276,33 +328,24 @@ class StateManager:
             return SealResult(False)
         content = seal.content
         seal_hash = self.check_next_seal(seal)
-        if len(ids) != content.count or compute_set_root(ids) != content.set_root:
+        ids = sorted(ids)
+        if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
             raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
-        transactions, evidence, missing = self._collect(ids)
-        if missing:
-            return SealResult(False, tuple(missing))
-        inadmissible = find_inadmissible(
-            transactions,
-            evidence,
-            content.epoch,
-            self.params.late_epochs,
-            self.store.view,
-            self.open.standing.anchors,
-            self.store.journal.at,
-        )
-        if inadmissible is not None:
-            tx_id, barrier = inadmissible
-            if barrier.missing is not None and not self.store.journal.has(barrier.missing):
-                return SealResult(False, (barrier.missing,))
-            raise Rejected("seal_inadmissible", f"{tx_id.hex()[:16]} {barrier.code}", "a legal set")
-        _, outcome, rows_hash = self._fold(sorted(ids), transactions, evidence)
+        items = collect_items(self.open, self.store, ids)
+        if items.missing:
+            return SealResult(False, items.missing)
+        gaps = find_gaps(items.transactions, self.store.view, self.store.journal.at, GAPS_MAX)
+        if gaps:
+            return SealResult(False, gaps=tuple(gaps))
+        check_admissible(self.store, self.params, self.open.standing.anchors, items)
+        outcome, rows_hash = self._fold(ids, items)
         if rows_hash.state_root() != content.state_root:
             self._raise_alarm(
                 f"epoch {content.epoch}: our state root {rows_hash.state_root().hex()[:16]}, "
                 f"sealed {content.state_root.hex()[:16]} over the same set"
             )
             return SealResult(False)
-        self._commit(seal, seal_hash, sorted(ids), outcome, rows_hash)
+        self._commit(seal, seal_hash, ids, outcome, rows_hash)
         return SealResult(True)
 
     def store_for_seal(
@@ -313,55 +356,27 @@ class StateManager:
         What we hold there instead is the other half of an equivocation.
         """
         journal = self.store.journal
-        fresh = [tx for tx in transactions if not journal.has(tx.tx_id)]
-        rivals = [(journal.at(tx.header.author, tx.header.seq), tx) for tx in fresh]
-        if fresh:
-            self.store.put_transactions(fresh, is_replacing=True)
-            self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in fresh), source))
-        for rival, tx in rivals:
+        fresh: dict[tuple[bytes, int], SignedTransaction] = {}
+        rest: list[SignedTransaction] = []
+        for tx in transactions:
+            place = (tx.header.author, tx.header.seq)
+            if place in fresh:
+                rest.append(tx)
+            elif not journal.has(tx.tx_id):
+                fresh[place] = tx
+        for (author, seq), tx in fresh.items():
+            rival = journal.at(author, seq)
             if rival is not None:
+                # Before its place is taken: a crash in between must not forget the loser.
                 self._bar(build_evidence(rival, tx))
+                self.open.chains.forget(author)
+        if fresh:
+            self._store([fresh[place] for place in sorted(fresh)], source, is_replacing=True)
+        if rest:
+            self.store_for_seal(rest, source)
 
-    def _collect(
-        self, ids: Iterable[bytes]
-    ) -> tuple[list[SignedTransaction], list[tuple[bytes, int]], list[bytes]]:
-        transactions: list[SignedTransaction] = []
-        evidence: list[tuple[bytes, int]] = []
-        missing: list[bytes] = []
-        for item in ids:
-            tx = self.open.transactions.get(item) or self.store.journal.get(item)
-            if tx is not None:
-                transactions.append(tx)
-                continue
-            place = self.open.evidence.get(item) or self.store.journal.evidence_place(item)
-            if place is not None:
-                evidence.append(place)
-            else:
-                missing.append(item)
-        return transactions, evidence, missing
-
-    def _fold(
-        self,
-        ids: Sequence[bytes],
-        transactions: Sequence[SignedTransaction],
-        evidence: Sequence[tuple[bytes, int]],
-    ) -> tuple[Epoch, Outcome, LtHash]:
-        epoch = Epoch(
-            number=self.epoch + 1,
-            beacon=compute_beacon(self.seal_hash, compute_set_root(ids)),
-            transactions=tuple(transactions),
-            evidence=tuple(sorted(evidence)),
-        )
-        outcome = fold_epoch(self.store.view, self.params, self.network, epoch)
-        self._checker.check(self.store.view, outcome)
-        rows_hash = self.store.head.rows_hash.copy()
-        for change in outcome.changes:
-            name, key, table = change.table.name, change.key, change.table
-            if change.before is not None:
-                rows_hash.remove_row(name, key, table.encode_row(change.before))
-            if change.after is not None:
-                rows_hash.add_row(name, key, table.encode_row(change.after))
-        return epoch, outcome, rows_hash
+    def _fold(self, ids: Sequence[bytes], items: SealedSet) -> tuple[Outcome, LtHash]:
+        return fold_items(self.store, self.params, self.network, self._checker, ids, items)
 
     def _commit(
         self,
@@ -375,9 +390,7 @@ class StateManager:
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}
-        dead = self.open.rebuild(self._read_standing(), left, evidence)
-        if dead:
-            self.store.bury(tx.tx_id for tx in dead)
+        self._bury(self.open.rebuild(self._read_standing(), left, evidence))
         self.broadcast.tell_nowait(Sealed(seal.content.epoch))
 
     def _raise_alarm(self, reason: str) -> None:

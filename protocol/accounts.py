@@ -7,19 +7,17 @@ earlier transactions of the epoch, covers it. Credits arrive at seals only.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from protocol import kinds
 from protocol.book import Payment, Pot, Refused
+from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken
 from protocol.params import Params
 from protocol.records import Account, Ledger
 from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, Table
 from protocol.transactions import SignedTransaction
 from protocol.view import Key, StateView
-
-if TYPE_CHECKING:
-    from protocol.fold import Epoch
 
 
 def find_unfunded(
@@ -66,7 +64,7 @@ class Tally:
 
 
 def settle_accounts(
-    view: StateView, epoch: "Epoch", rows: dict[Key, tuple[Table[Any], Any]], tally: Tally
+    view: StateView, epoch: Epoch, rows: dict[Key, tuple[Table[Any], Any]], tally: Tally
 ) -> None:
     """Write every account that an epoch touches, and the ledger.
 

@@ -6,7 +6,7 @@ its author exists and was never caught signing two transactions with one seq. No
 on when or from whom a transaction came.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol import codec
@@ -84,7 +84,7 @@ class Barrier:
 
     Attributes:
         code: `unknown_account`, `equivocated`, `not_open`, `dead`, `wrong_anchor`, `overtaken`,
-            `unlinked`.
+            `unlinked`; of evidence `unknown_account`, `superseded`.
         missing: an id that would help, if one is known.
     """
 
@@ -100,6 +100,28 @@ class Frontier:
     head: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Links that are not stored here and keep a transaction of their author out of every seal.
+
+    Attributes:
+        author: whose chain it is.
+        first: the least seq that is not part of his complete chain.
+        last: the seq of the link named next; those between the two may lack too.
+        missing: the id of that link.
+    """
+
+    author: bytes
+    first: int
+    last: int
+    missing: bytes
+
+
+def start_frontier(account: Account | None) -> Frontier:
+    """Return how far the chain of an account is sealed."""
+    return Frontier(0, None) if account is None else Frontier(account.next_seq, account.head)
+
+
 def extend_frontier(frontier: Frontier, author: bytes, link_of: LinkOf) -> Frontier:
     """Return the frontier moved on over every stored transaction that links to it."""
     next_seq, head = frontier.next_seq, frontier.head
@@ -108,6 +130,29 @@ def extend_frontier(frontier: Frontier, author: bytes, link_of: LinkOf) -> Front
         if tx is None or tx.header.prev != head:
             return Frontier(next_seq, head)
         next_seq, head = next_seq + 1, tx.tx_id
+
+
+def find_gap(tx: SignedTransaction, frontier: Frontier, link_of: LinkOf) -> Gap | None:
+    """Return the highest link that lacks between an unlinked transaction and the frontier.
+
+    Whoever fetches from there downwards knows each link by the hash in the one above it. A gap of
+    one place that is taken here means another chain: its link makes an equivocation.
+
+    Returns:
+        None at the start of a chain, where nothing lacks.
+    """
+    author = tx.header.author
+    while tx.header.prev is not None:
+        seq, prev = tx.header.seq - 1, tx.header.prev
+        if seq < frontier.next_seq:
+            return Gap(author, seq, seq, prev)
+        below = link_of(author, seq)
+        if below is None:
+            return Gap(author, frontier.next_seq, seq, prev)
+        if below.tx_id != prev:
+            return Gap(author, seq, seq, prev)
+        tx = below
+    return None
 
 
 def find_barrier(
@@ -149,6 +194,37 @@ def find_barrier(
     return None
 
 
+def find_gaps(
+    transactions: Sequence[SignedTransaction], view: StateView, stored_link_of: LinkOf, most: int
+) -> list[Gap]:
+    """Return what this peer must fetch before it can judge the chains that a seal takes in.
+
+    A peer that was not there when links died has never seen them: no seal took them in.
+
+    Args:
+        transactions: all that the seal takes in.
+        view: the state before the epoch.
+        stored_link_of: what this peer stores at (author, seq).
+        most: gaps returned at most, one for each author.
+    """
+    chains = _SealedChains(transactions, view, stored_link_of)
+    gaps: list[Gap] = []
+    looked_at: bytes | None = None
+    for (author, seq), tx in sorted(chains.sealed.items()):
+        if author == looked_at or view.get(ACCOUNTS, author) is None:
+            continue
+        frontier = chains.find_frontier(author)
+        if seq < frontier.next_seq:
+            continue
+        looked_at = author
+        gap = find_gap(tx, frontier, chains.link_of)
+        if gap is not None:
+            gaps.append(gap)
+            if len(gaps) == most:
+                break
+    return gaps
+
+
 def find_inadmissible(
     transactions: Sequence[SignedTransaction],
     evidence: Sequence[tuple[bytes, int]],
@@ -158,7 +234,7 @@ def find_inadmissible(
     anchors: Mapping[int, bytes],
     stored_link_of: LinkOf,
 ) -> tuple[bytes, Barrier] | None:
-    """Return the first transaction that the seal of `epoch` must not take in, and why.
+    """Return the first item that the seal of `epoch` must not take in, and why.
 
     Args:
         transactions: all that the seal takes in.
@@ -169,26 +245,51 @@ def find_inadmissible(
         anchors: seal hashes by epoch.
         stored_link_of: what this peer stores at (author, seq); dead transactions link too.
     """
-    sealed = {(tx.header.author, tx.header.seq): tx for tx in transactions}
     barred: dict[bytes, int] = {}
     for author, seq in evidence:
-        barred[author] = min(seq, barred.get(author, seq))
-
-    def link_of(author: bytes, seq: int) -> SignedTransaction | None:
-        return sealed.get((author, seq)) or stored_link_of(author, seq)
-
-    frontiers: dict[bytes, Frontier] = {}
-    for author, seq in sorted(sealed):
-        tx = sealed[(author, seq)]
         account = view.get(ACCOUNTS, author)
-        if author not in frontiers:
-            known = Frontier(account.next_seq, account.head) if account else Frontier(0, None)
-            frontiers[author] = extend_frontier(known, author, link_of)
+        if account is None:
+            return compute_evidence_id(author, seq), Barrier("unknown_account")
+        # Only a lesser seq bars anything more. Without this an author could fill seals for ever.
+        if account.barred_from is not None and seq >= account.barred_from:
+            return compute_evidence_id(author, seq), Barrier("superseded")
+        barred[author] = min(seq, barred.get(author, seq))
+    chains = _SealedChains(transactions, view, stored_link_of)
+    for (author, _), tx in sorted(chains.sealed.items()):
+        account = view.get(ACCOUNTS, author)
         bars = (account.barred_from if account else None, barred.get(author))
         least = min((bar for bar in bars if bar is not None), default=None)
-        barrier = find_barrier(tx, epoch, late_epochs, account, least, anchors, frontiers[author])
+        frontier = chains.find_frontier(author)
+        barrier = find_barrier(tx, epoch, late_epochs, account, least, anchors, frontier)
         if barrier is not None:
             return tx.tx_id, barrier
-    if len(sealed) != len(transactions):
+    if len(chains.sealed) != len(transactions):
         return transactions[0].tx_id, Barrier("equivocated")
     return None
+
+
+class _SealedChains:
+    """The chains that a seal takes in, laid over what is stored."""
+
+    def __init__(
+        self,
+        transactions: Iterable[SignedTransaction],
+        view: StateView,
+        stored_link_of: LinkOf,
+    ) -> None:
+        self.sealed = {(tx.header.author, tx.header.seq): tx for tx in transactions}
+        self._view = view
+        self._stored_link_of = stored_link_of
+        self._frontiers: dict[bytes, Frontier] = {}
+
+    def link_of(self, author: bytes, seq: int) -> SignedTransaction | None:
+        return self.sealed.get((author, seq)) or self._stored_link_of(author, seq)
+
+    def find_frontier(self, author: bytes) -> Frontier:
+        frontier = self._frontiers.get(author)
+        if frontier is None:
+            frontier = extend_frontier(
+                start_frontier(self._view.get(ACCOUNTS, author)), author, self.link_of
+            )
+            self._frontiers[author] = frontier
+        return frontier

@@ -15,6 +15,7 @@ from protocol import kinds
 from protocol.accounts import Tally, find_unfunded, settle_accounts
 from protocol.book import Book, Note, Payment, Refused
 from protocol.chains import compute_evidence_id
+from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.hashing import compute_hash
 from protocol.miners import settle_miners
@@ -49,21 +50,6 @@ class SubjectOutcome:
     notes: tuple[Note, ...]
     rulings: tuple[Ruling, ...]
     applied: tuple[SignedTransaction, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """All that one epoch takes in.
-
-    Attributes:
-        beacon: `protocol.seals.compute_beacon`, None while the fold is provisional.
-        evidence: (author, seq) of each equivocation that the epoch takes in.
-    """
-
-    number: int
-    beacon: bytes | None
-    transactions: tuple[SignedTransaction, ...]
-    evidence: tuple[tuple[bytes, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from protocol.hashing import HASH_BYTES
 from protocol.params import Epochs
 from protocol.schema import AtMost, Between, Exactly, from_plain, to_plain
 from protocol.seals import SEAL_BYTES_MAX
-from protocol.task_types import Id
+from protocol.task_types import Address, Id
 from protocol.transactions import NETWORK_BYTES, WIRE_BYTES_MAX
 
 VERSION = 1
@@ -133,6 +133,19 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True)
+class GetChain:
+    """Please send what you have of an author's chain, from `last` downwards, not below `first`.
+
+    The reply is `Items`, in that order and without a hole, as much as one message holds. It is how
+    links are fetched that died unsealed: no seal and no open set names them any more.
+    """
+
+    author: Address
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class GetBlob:
     """Please send a blob, from an offset on."""
 
@@ -203,6 +216,7 @@ STREAM_MESSAGES: dict[int, type] = {
     11: GetBlob,
     12: Blob,
     13: Bye,
+    14: GetChain,
 }
 GOSSIP_MESSAGES: dict[int, type] = {
     20: Transactions,

@@ -6,9 +6,10 @@ seal before, so the order in which his tasks are looked at means nothing.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from protocol.book import Note
+from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken
 from protocol.params import Params
 from protocol.phases import MinerStatus
@@ -23,14 +24,11 @@ from protocol.reputation import (
 from protocol.tables import ACCOUNTS, MINERS, Table
 from protocol.view import Key, StateView
 
-if TYPE_CHECKING:
-    from protocol.fold import Epoch
-
 
 def settle_miners(
     view: StateView,
     params: Params,
-    epoch: "Epoch",
+    epoch: Epoch,
     rows: dict[Key, tuple[Table[Any], Any]],
     notes: Iterable[Note],
     active: Iterable[bytes],
@@ -74,7 +72,7 @@ def settle_miners(
             rows[(MINERS.name, address)] = (MINERS, miner)
 
 
-def _find_caught(view: StateView, epoch: "Epoch") -> set[bytes]:
+def _find_caught(view: StateView, epoch: Epoch) -> set[bytes]:
     """Return the authors first caught in this epoch; later evidence adds nothing to it."""
     found = set()
     for author, _ in epoch.evidence:

@@ -4,7 +4,7 @@ MAINNET holds the figures of the rules; MINIMAL makes every window a few epochs 
 and devnets meet every edge in seconds. All windows count epochs, all amounts are nano-units.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from protocol.errors import Rejected
@@ -141,35 +141,17 @@ MAINNET = Params(
     reputation_start=1_000,
 )
 
-MINIMAL = Params(
+MINIMAL = replace(
+    MAINNET,
     epoch_ms=1_000,
-    late_epochs=2,
     submission_epochs_min=4,
     submission_epochs_max=1_000,
     reveal_epochs_min=3,
-    reveal_share=2_857,
     validation_epochs=4,
     finalize_epochs=4,
     dispute_epochs=3,
     resolution_epochs=6,
     epochs_per_day=100,
-    panel_spares=2,
-    reviewers_min=3,
-    consensus_threshold_min=5_001,
-    score_tolerance=15,
-    registration_fee=NANO_PER_COIN,
     miner_stake_min=10 * NANO_PER_COIN,
-    reward_min=_coins(5, 15, 50, 200),
-    reward_max=_coins(15, 50, 200, 500),
-    stake_min=_coins(1, 3, 10, 30),
-    publish_fee=1_000_000,
-    publish_fee_per_kib=100_000,
-    publish_fee_share=10,
-    submit_fee=500_000,
-    submit_fee_per_kib=50_000,
-    validate_fee=250_000,
-    claim_fee=100_000,
-    burned_share=2_000,
-    reputation_start=1_000,
 )
 PRESETS = {"mainnet": MAINNET, "minimal": MINIMAL}

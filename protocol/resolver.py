@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.chains import compute_evidence_id
+from protocol.epoch import Epoch
 from protocol.errors import Rejected
-from protocol.fold import Epoch, fold_epoch
+from protocol.fold import fold_epoch
 from protocol.genesis import Genesis
 from protocol.hashing import compute_hash
 from protocol.invariants import ConsistencyChecker

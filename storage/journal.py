@@ -237,6 +237,16 @@ class Journal:
         row = EvidenceRow(proof.author, proof.seq, proof.to_bytes(), None)
         batch.put(EVIDENCE, proof.evidence_id, _encode_evidence_row(row))
 
+    def stage_evidence_drop(self, batch: Batch, ids: Iterable[bytes]) -> int:
+        """Take out evidence that no seal took in; return how much there was."""
+        dropped = 0
+        for evidence_id in dict.fromkeys(ids):
+            row = self.evidence(evidence_id)
+            if row is not None and row.sealed is None:
+                batch.delete(EVIDENCE, evidence_id)
+                dropped += 1
+        return dropped
+
     # --------------------------------------------------------------------------------- seals
 
     def seal(self, epoch: int) -> bytes | None:
@@ -262,6 +272,19 @@ class Journal:
         prefix = _IDS + _number(epoch)
         packed = b"".join(ids for _, ids in self._engine.scan(SEALS, prefix, prefix_end(prefix)))
         return [packed[i : i + HASH_BYTES] for i in range(0, len(packed), HASH_BYTES)]
+
+    def read_sealed_ids(self, epoch: int, offset: int, most: int) -> list[bytes]:
+        """Return at most `most` of the sorted ids of an epoch's seal from a place on."""
+        found: list[bytes] = []
+        prefix = _IDS + _number(epoch)
+        for _, packed in self._engine.scan(SEALS, prefix, prefix_end(prefix)):
+            count = len(packed) // HASH_BYTES
+            for place in range(min(offset, count), min(count, offset + most - len(found))):
+                found.append(packed[place * HASH_BYTES : (place + 1) * HASH_BYTES])
+            offset = max(0, offset - count)
+            if len(found) == most:
+                break
+        return found
 
     def sealed_epoch(self, item: bytes) -> int | None:
         """Return the epoch whose seal took a transaction or evidence in, or None."""

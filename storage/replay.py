@@ -8,8 +8,9 @@ what a salvage does, and what an audit does into a store in memory.
 from dataclasses import dataclass
 
 from protocol.chains import Evidence, read_evidence
+from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken, Rejected
-from protocol.fold import Epoch, fold_epoch
+from protocol.fold import fold_epoch
 from protocol.intake import Intake
 from protocol.lthash import LtHash
 from protocol.seals import Seal, check_seal, compute_beacon, compute_set_root

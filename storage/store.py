@@ -151,6 +151,17 @@ class Store:
         self.journal.stage_evidence(batch, proof)
         self._write(batch, replace(self.totals, evidence=self.totals.evidence + 1), sync=True)
 
+    def drop_evidence(self, ids: Iterable[bytes]) -> None:
+        """Forget unsealed evidence that bars nothing which other evidence does not bar.
+
+        Not synced: which evidence that is, is computed again after a crash.
+        """
+        batch = Batch()
+        dropped = self.journal.stage_evidence_drop(batch, ids)
+        if dropped:
+            totals = replace(self.totals, evidence=self.totals.evidence - dropped)
+            self._write(batch, totals, sync=False)
+
     def put_blob(self, content_hash: bytes, data: bytes) -> None:
         """Store a blob, synced.
 

@@ -1,5 +1,7 @@
 """The roles of one peer: checked, built and started as the configuration says."""
 
+from collections.abc import Callable
+
 import trio
 
 from node.author import Author
@@ -7,8 +9,8 @@ from node.config import Config
 from node.options import ConfigError
 from node.roles.answer_box import AnswerBox
 from node.roles.claimer import Claimer
-from node.roles.desk import WorkerDesk
-from node.roles.miner import Miner
+from node.roles.desk import Program, WorkerDesk
+from node.roles.miner import DrawBytes, Miner
 from node.roles.registrar import Registrar
 from node.roles.validator import Validator
 from node.state_manager import StateManager
@@ -18,33 +20,35 @@ from node.workers.supervisor import Worker, WorkerPolicy
 from protocol.genesis import Genesis
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
 
+OpenWorker = Callable[[str, str], Program]
+"""Takes a role and a command line; returns a worker that does not run yet."""
+
 
 class Crew:
     """The roles that are on, and their workers.
 
     Args:
         config: which roles, and which worker.
-        genesis: of the network.
         has_key: whether this peer can sign.
+        open_worker: makes the workers.
 
     Raises:
         ConfigError: `no_account`, `worker_missing`, `bad_command`.
     """
 
-    def __init__(self, config: Config, genesis: Genesis, has_key: bool) -> None:
-        roles = config.roles
+    def __init__(self, config: Config, has_key: bool, open_worker: OpenWorker) -> None:
+        roles, worker = config.roles, config.worker
         self._config = config
         if (roles.miner or roles.validator) and not has_key:
             raise ConfigError("no_account", "a role without a key", "roles.account, or a key")
-        self._workers: list[Worker] = []
-        network = genesis.network.hex()
-        worker = config.worker
+        self._programs: list[Program] = []
         self.solver: WorkerDesk | None = None
         self.scorer: WorkerDesk | None = None
         if roles.miner:
-            self.solver = self._open_desk(SOLVER, worker.command, network)
+            self.solver = self._open_desk(SOLVER, worker.command, open_worker)
         if roles.validator:
-            self.scorer = self._open_desk(SCORER, worker.scorer_command or worker.command, network)
+            line = worker.scorer_command or worker.command
+            self.scorer = self._open_desk(SCORER, line, open_worker)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,11 +57,16 @@ class Crew:
         return tuple(name for name, desk in names if desk is not None)
 
     def start(
-        self, nursery: trio.Nursery, state: StateManager, author: Author, box: AnswerBox
+        self,
+        nursery: trio.Nursery,
+        state: StateManager,
+        author: Author,
+        box: AnswerBox,
+        draw_bytes: DrawBytes,
     ) -> None:
         """Start every role and every worker."""
         roles, worker = self._config.roles, self._config.worker
-        for program in self._workers:
+        for program in self._programs:
             nursery.start_soon(program.run)
         wanted = 0
         if self.solver is not None:
@@ -70,6 +79,7 @@ class Crew:
                 concurrency=worker.concurrency,
                 stake_max=roles.stake_max,
                 timeout_ms=worker.timeout_ms,
+                draw_bytes=draw_bytes,
             )
             nursery.start_soon(miner.run)
         if self.scorer is not None:
@@ -97,23 +107,29 @@ class Crew:
                 kinds.update(desk.kinds)
         return tuple(sorted(kinds))
 
-    def _open_desk(self, role: str, line: str, network: str) -> WorkerDesk:
-        config = self._config.worker
-        policy = WorkerPolicy(
-            concurrency_max=config.concurrency,
-            failures_max=config.failures_max,
-            rest_s=config.rest_ms / 1_000,
-        )
-        worker = Worker(WorkerSpec(_read_command(line, role), role, network), policy)
-        self._workers.append(worker)
-        return WorkerDesk(worker, role, line)
+    def _open_desk(self, role: str, line: str, open_worker: OpenWorker) -> WorkerDesk:
+        if not line:
+            wanted = f"worker.command, such as `python -m node.workers.{role}`"
+            raise ConfigError("worker_missing", f"a {role} without a worker", wanted)
+        program = open_worker(role, line)
+        self._programs.append(program)
+        return WorkerDesk(program, role, line)
 
 
-def _read_command(line: str, role: str) -> tuple[str, ...]:
-    if not line:
-        wanted = f"worker.command, such as `python -m node.workers.{role}`"
-        raise ConfigError("worker_missing", f"a {role} without a worker", wanted)
-    try:
-        return parse_command(line)
-    except ValueError as error:
-        raise ConfigError("bad_command", f"{line[:80]!r}: {error}", "a command") from error
+def choose_programs(config: Config, genesis: Genesis) -> OpenWorker:
+    """Return what makes supervised subprocesses, for nodes of a network."""
+    worker = config.worker
+    policy = WorkerPolicy(
+        concurrency_max=worker.concurrency,
+        failures_max=worker.failures_max,
+        rest_s=worker.rest_ms / 1_000,
+    )
+
+    def open_worker(role: str, line: str) -> Program:
+        try:
+            words = parse_command(line)
+        except ValueError as error:
+            raise ConfigError("bad_command", f"{line[:80]!r}: {error}", "a command") from error
+        return Worker(WorkerSpec(words, role, genesis.network.hex()), policy)
+
+    return open_worker

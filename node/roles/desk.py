@@ -41,6 +41,14 @@ class Solver(Protocol):
         ...
 
 
+class Program(Solver, Protocol):
+    """A worker that somebody has to run."""
+
+    async def run(self) -> None:
+        """Keep it running until cancelled."""
+        ...
+
+
 class Order(Enum):
     """What the operator wants of a worker."""
 

@@ -12,6 +12,7 @@ So a restart, a lost event or a transaction that died unsealed need no code of t
 """
 
 import secrets
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -39,6 +40,8 @@ from storage.queries import PAGE_ITEMS_MAX
 
 log = structlog.get_logger("roles")
 
+DrawBytes = Callable[[int], bytes]
+
 SALT_BYTES = 32
 ATTEMPTS_MAX = 3
 """Failures of the worker at one task, after which it is left to others."""
@@ -60,6 +63,7 @@ class Miner:
         concurrency: tasks at the same time.
         stake_max: nano-units that may be locked in answers at the same time.
         timeout_ms: for one task.
+        draw_bytes: draws the salts of commitments; a simulation has a seed for it.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class Miner:
         concurrency: int,
         stake_max: int,
         timeout_ms: int,
+        draw_bytes: DrawBytes = secrets.token_bytes,
     ) -> None:
+        self._draw_bytes = draw_bytes
         self._state = state
         self._author = author
         self._desk = desk
@@ -224,7 +230,7 @@ class Miner:
                 content, quality = await self._solve(task)
                 if content is None:
                     return
-                answer = self._box.put(task_id, secrets.token_bytes(SALT_BYTES), content)
+                answer = self._box.put(task_id, self._draw_bytes(SALT_BYTES), content)
             work_ms = min(WORK_MS_MAX, int(1_000 * (trio.current_time() - started_s)))
             await self._commit(task, answer, quality, work_ms)
         except BlamedError as error:

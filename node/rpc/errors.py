@@ -7,13 +7,17 @@
 | 2xxx    | there is no such thing                             |
 | 3xxx    | not now: this node is not ready for it             |
 | 4xxx    | the caller asks for too much, or may not           |
-| 5xxx    | this machine's storage                             |
+| 5xxx    | this machine's storage and files                   |
 """
 
 from typing import Any
 
+from node.addresses import AddressError
 from node.high_water import SigningError
+from node.log_levels import LevelError
+from node.options import ConfigError
 from node.peer import NoAccountError
+from node.private_files import KeyFileError
 from node.text import clean_text
 from node.transport.base import TransportError
 from node.workers.messages import WorkerFault
@@ -79,8 +83,10 @@ def find_number(error: BlamedError) -> int:
             return MALFORMED if error.code.startswith(("codec_", "field_", "tx_")) else REFUSED
         case Full():
             return DISK_FULL
-        case StorageError():
+        case StorageError() | KeyFileError():
             return STORAGE
+        case LevelError() | AddressError() | ConfigError():
+            return INVALID_PARAMS
         case SigningError() | NoAccountError():
             return SIGNING
         case TransportError() | PeerFault():

@@ -23,7 +23,7 @@ from node.rpc.bulkhead import hold_back
 from node.rpc.dispatch import Dispatcher
 from node.rpc.gate import RPC_PATH, Gate, RateLimit, list_hosts
 from node.rpc.health import is_ready, run_checks
-from node.rpc.http import JSON, HttpLimits, HttpServer, Request, Response
+from node.rpc.http import JSON, HttpLimits, HttpServer, Listener, Request, Response
 from node.rpc.methods import list_methods
 from node.rpc.metrics import CONTENT_TYPE, render_metrics
 from node.version import VERSION
@@ -98,16 +98,21 @@ class RpcServer:
         self._http = build_http(peer, token, list_hosts(config.host, port, config.allowed_hosts))
 
     async def run(self) -> None:
-        """Serve until cancelled; a mistake of ours in here restarts the RPC and nothing else."""
-        while True:
-            with hold_back("rpc_crashed"):
-                await self._http.run(self._listeners)
-            await trio.sleep(RESTART_S)
+        """Serve until cancelled."""
+        await keep_serving(self._http, self._listeners)
 
     async def drain(self) -> None:
         """Wait a moment for the replies under way."""
         with trio.move_on_after(DRAIN_S):
             await self._http.wait_idle()
+
+
+async def keep_serving(http: HttpServer, listeners: Sequence[Listener]) -> None:
+    """Serve until cancelled; a mistake of ours in there restarts the server and nothing else."""
+    while True:
+        with hold_back("rpc_crashed"):
+            await http.run(listeners)
+        await trio.sleep(RESTART_S)
 
 
 def build_http(peer: Peer, token: str, hosts: frozenset[str]) -> HttpServer:

@@ -1,5 +1,6 @@
 """Messages over one stream: framed, bounded, each wait under a time-out."""
 
+from collections import deque
 from typing import Any, TypeVar
 
 import trio
@@ -7,11 +8,21 @@ import trio
 from node.transport.base import PeerName, Stream, TransportError
 from protocol.errors import PeerFault
 from protocol.framing import FrameReader, frame
-from protocol.messages import MESSAGE_BYTES_MAX, Bye, decode_stream_message, encode_message
+from protocol.messages import (
+    ITEMS_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    Bye,
+    decode_stream_message,
+    encode_message,
+)
 
 T = TypeVar("T")
 READ_BYTES = 65_536
 SEND_TIMEOUT_S = 10.0
+FRAME_TIMEOUT_S = 15.0
+"""A message that has begun must end within this time, however patient the reader is."""
+REQUEST_BYTES_MAX = ITEMS_BYTES_MAX + (64 << 10)
+"""What a peer may ask with; replies are longer. Half a message is held for each open stream."""
 
 
 class PeerLeft(Exception):
@@ -19,12 +30,17 @@ class PeerLeft(Exception):
 
 
 class MessageStream:
-    """One stream that carries messages, for one task at a time."""
+    """One stream that carries messages, for one task at a time.
 
-    def __init__(self, stream: Stream) -> None:
+    Args:
+        stream: opened; whoever gives it closes it through this.
+        bytes_max: of one message received.
+    """
+
+    def __init__(self, stream: Stream, bytes_max: int = MESSAGE_BYTES_MAX) -> None:
         self._stream = stream
-        self._reader = FrameReader(MESSAGE_BYTES_MAX)
-        self._frames: list[bytes] = []
+        self._reader = FrameReader(bytes_max)
+        self._frames: deque[bytes] = deque()
 
     @property
     def peer(self) -> PeerName:
@@ -51,15 +67,17 @@ class MessageStream:
             PeerFault: the bytes are no message.
         """
         try:
-            with trio.fail_after(timeout_s):
+            with trio.fail_after(timeout_s) as patience:
                 while not self._frames:
                     data = await self._stream.receive_some(READ_BYTES)
                     if not data:
                         raise PeerLeft("end of stream")
                     self._frames.extend(self._reader.feed(data))
+                    begun_by_s = trio.current_time() + FRAME_TIMEOUT_S
+                    patience.deadline = min(patience.deadline, begun_by_s)
         except (TransportError, trio.TooSlowError) as error:
             raise PeerLeft(str(error)) from error
-        return decode_stream_message(self._frames.pop(0))
+        return decode_stream_message(self._frames.popleft())
 
     async def ask(self, request: object, reply: type[T], timeout_s: float) -> T:
         """Send a request and return its reply.
@@ -68,18 +86,28 @@ class MessageStream:
             PeerLeft: the stream ended, with the peer's reason if it gave one.
             PeerFault: the reply is another message.
         """
+        answer = await self.ask_any(request, timeout_s)
+        if not isinstance(answer, reply):
+            raise PeerFault("wrong_reply", type(answer).__name__, reply.__name__)
+        return answer
+
+    async def ask_any(self, request: object, timeout_s: float) -> Any:
+        """Send a request and return its reply, whatever message that is.
+
+        Raises:
+            PeerLeft: the stream ended, with the peer's reason if it gave one.
+            PeerFault: the bytes are no message.
+        """
         await self.send(request)
         answer = await self.receive(timeout_s)
         if isinstance(answer, Bye):
             raise PeerLeft(f"{answer.code} {answer.reason}")
-        if not isinstance(answer, reply):
-            raise PeerFault("wrong_reply", type(answer).__name__, reply.__name__)
         return answer
 
     async def say_bye(self, code: str, reason: str) -> None:
         """Tell the peer why this ends; best effort."""
         try:
-            await self.send(Bye(code[:64], _cut(reason)))
+            await self.send(Bye(_cut(code, 64), _cut(reason, 200)))
         except PeerLeft:
             return
 
@@ -92,6 +120,6 @@ class MessageStream:
         await self._stream.reset()
 
 
-def _cut(text: str) -> str:
-    """Return a reason that fits its field: printable ASCII, at most 200 characters."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:200]
+def _cut(text: str, most: int) -> str:
+    """Return a text that fits its field: printable ASCII of at most `most` characters."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:most]

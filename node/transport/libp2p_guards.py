@@ -33,13 +33,13 @@ from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from node.transport.base import TransportError
 from node.transport.libp2p_logging import lead_loggers
-from node.transport.libp2p_open import check_version
 from node.transport.libp2p_self_attack import (
     SelfAttackError,
     attack_with_ping_flood,
     attack_with_too_much_data,
     attack_with_wide_frame,
 )
+from node.transport.libp2p_version import check_version
 
 NEGOTIATION_LINE_BYTES_MAX = 1024
 AGENT = "minesync"

@@ -6,22 +6,13 @@ simulation, has no use for.
 
 import functools
 import gc
-import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import ModuleType
 
-from node.transport.base import GossipValidator, Transport, TransportError
+from node.transport.base import GossipValidator, Transport
+from node.transport.libp2p_version import check_version
 from node.transport.limits import TransportLimits
-
-LIBP2P_VERSION = "0.8.1"
-
-
-def check_version() -> None:
-    """Raise `TransportError` (guard_broken) for any libp2p but the one that is guarded."""
-    found = importlib.metadata.version("libp2p")
-    if found != LIBP2P_VERSION:
-        raise TransportError("guard_broken", f"libp2p {found}", f"libp2p {LIBP2P_VERSION}")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ All accounts act on one `StateManager`, as peers that are always in sync would. 
 wants an epoch to pass, and waits for conditions.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +145,7 @@ class Market:
         concurrency: int = 4,
         stake_max: int = STAKE_MAX,
         box: AnswerBox | None = None,
+        draw_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> WorkerDesk:
         """Run the miner of an account; return its desk."""
         desk = WorkerDesk(worker, "solver", "fake")
@@ -155,6 +157,7 @@ class Market:
             concurrency=concurrency,
             stake_max=stake_max,
             timeout_ms=60_000,
+            draw_bytes=draw_bytes,
         )
         self._nursery.start_soon(miner.run)
         await trio.lowlevel.checkpoint()

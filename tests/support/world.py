@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from protocol import kinds
 from protocol.book import Book
 from protocol.chains import find_inadmissible
-from protocol.fold import Epoch, Outcome, fold_epoch
+from protocol.epoch import Epoch
+from protocol.fold import Outcome, fold_epoch
 from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.kinds.cancel_task import CancelTask

@@ -9,7 +9,6 @@ import pytest
 import trio
 
 from devnet.checks import run_checks, survey_devnet
-from devnet.cli import _read_params as read_params
 from devnet.errors import DevnetError
 from devnet.faults import FAULTS, heal, partition
 from devnet.follow import LogReader
@@ -215,10 +214,3 @@ def test_a_log_is_followed_by_whole_lines(tmp_path: Path) -> None:
         file.write("o\n")
     assert reader.read_lines() == ["two"]
     assert LogReader(tmp_path / "none").read_lines() == []
-
-
-def test_parameters_are_read_from_the_command_line() -> None:
-    assert read_params(["epoch_ms=500", "late_epochs=9"]) == {"epoch_ms": 500, "late_epochs": 9}
-    for wrong in ("epoch_ms", "epoch_ms=", "epoch_ms=fast", "epoch_ms=-1"):
-        with pytest.raises(DevnetError, match="bad_param"):
-            read_params([wrong])

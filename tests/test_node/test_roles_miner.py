@@ -324,6 +324,18 @@ async def test_the_box_forgets_a_task_that_is_over(
         await wait_until(lambda: len(market.box("bob")) == 0)
 
 
+async def test_salts_come_from_where_the_peer_was_told(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_market(tmp_path) as market:
+        await market.start_miner("bob", FakeWorker(), draw_bytes=lambda size: b"s" * size)
+        task_id = await market.publish()
+        await market.wait_answers(task_id, 1)
+        answer = market.box("bob").get(task_id)
+        assert answer is not None
+        assert answer.salt == b"s" * 32
+
+
 def test_a_box_is_on_disk_and_private(tmp_path: Path) -> None:
     box = AnswerBox(tmp_path / "answers")
     box.put(a_hash("task"), a_hash("salt"), b"content")

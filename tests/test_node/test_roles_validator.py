@@ -10,12 +10,17 @@ import trio
 from trio.testing import MockClock
 
 from node.workers.messages import WorkerFault
+from protocol.answers import compute_commitment, compute_submission_id
+from protocol.hashing import compute_content_hash
+from protocol.kinds.reveal_answer import RevealAnswer
+from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.phases import SubmissionStatus
 from protocol.records import RejectReason, Validation, Verdict
 from protocol.tables import VALIDATIONS, validation_key
 from tests.support.builders import (
     STAKE,
     VALIDATORS,
+    a_hash,
     a_reveal,
     a_submission_id,
     a_task,
@@ -113,6 +118,43 @@ async def test_a_score_becomes_a_verdict(
         await bench.market.start_validator("vera", worker)
         vote = await bench.wait_vote("vera")
         assert (vote.verdict, vote.score, vote.reason) == (verdict, score or 0, reason)
+
+
+async def test_an_answer_that_is_no_text_is_rejected_without_a_scorer(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        market = Market(nursery, tmp_path)
+        network, content, salt = market.state.network, b"\xff\xfe", a_hash("salt")
+        await market.register("bob", *VALIDATORS)
+        task_id = await market.publish()
+        content_hash, own = compute_content_hash(content), an_address("bob")
+        commitment = compute_commitment(network, task_id, own, content_hash, salt)
+        payload = SubmitAnswer(commitment, STAKE, 80, 0)
+        await market.author("bob").submit("submit_answer", payload, subject=task_id)
+        market.seal_to(market.task(task_id).lifecycle.submission_deadline)
+        submission_id = compute_submission_id(task_id, own, commitment)
+        opening = RevealAnswer(submission_id, content_hash, salt, content)
+        await market.author("bob").submit("reveal_answer", opening, subject=task_id)
+        market.seal()
+        worker = FakeWorker("scorer")
+        await market.start_validator("vera", worker)
+        key = validation_key(submission_id, an_address("vera"), 0)
+        await wait_until(lambda: market.state.open.get(VALIDATIONS, key) is not None)
+        vote = market.state.open.get(VALIDATIONS, key)
+        assert vote is not None
+        assert (vote.verdict, vote.reason) == (Verdict.REJECT, RejectReason.TECHNICAL_ERROR)
+        assert worker.scored == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_after_an_alarm_nothing_is_signed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_bench(tmp_path) as bench:
+        bench.market.state.alarm = "another root"
+        worker = FakeWorker("scorer")
+        await bench.market.start_validator("vera", worker)
+        await trio.sleep(LONG)
+        assert worker.scored == []
 
 
 async def test_who_is_not_on_the_panel_judges_nothing(

@@ -15,6 +15,7 @@ from node.limits import RPC_BODY_BYTES_MAX
 from node.paths import DataPaths
 from node.rpc.gate import Gate, RateLimit, create_token, list_hosts
 from node.rpc.http import HttpLimits, HttpServer, Request, Response
+from node.rpc.server import keep_serving
 from tests.support.rpc import (
     HOST,
     TOKEN,
@@ -252,6 +253,30 @@ async def test_a_mistake_of_ours_is_one_reply_and_a_broken_state_is_not() -> Non
     assert read_status(await exchange(http, build_request(b'"call"'))) == 500
     with pytest.RaisesGroup(AssertionError):
         await exchange(http, build_request(b'"state"'))
+
+
+async def test_a_server_that_crashes_serves_again(autojump_clock: MockClock) -> None:
+    listener = CrashingListener(crashes=3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_serving, a_plain_server(), [listener])
+        client = await listener.connect()
+        await client.send_all(build_request(CALL))
+        with trio.fail_after(60):
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 200")
+        nursery.cancel_scope.cancel()
+    assert listener.crashes == 0
+
+
+class CrashingListener(FakeListener):
+    def __init__(self, crashes: int) -> None:
+        super().__init__()
+        self.crashes = crashes
+
+    async def accept(self) -> trio.abc.HalfCloseableStream:
+        if self.crashes:
+            self.crashes -= 1
+            raise RuntimeError("a mistake of ours")
+        return await super().accept()
 
 
 async def test_health_needs_no_token_and_tells_no_names(tmp_path: Path) -> None:

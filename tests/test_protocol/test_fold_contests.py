@@ -1,10 +1,12 @@
 """Contests inside one epoch: places, copies, money and evidence; who gets it and who does not."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from protocol.phases import MinerStatus
+from protocol.task_types import Difficulty
 from tests.support.builders import BALANCE, COIN, a_genesis, an_address
 from tests.support.world import World
 
@@ -96,7 +98,7 @@ def test_a_dear_transaction_does_not_stop_a_cheap_one_behind_it() -> None:
     [
         {"reward": 5 * COIN},
         {"reward": 15 * COIN - 1},
-        {"reward": 500 * COIN, "difficulty": 3},
+        {"reward": 500 * COIN, "difficulty": Difficulty.EXPERT, "stake_required": 30 * COIN},
         {"submission_epochs": 4},
         {"submission_epochs": 1_000},
         {"required_reviewers": 32},
@@ -105,10 +107,8 @@ def test_a_dear_transaction_does_not_stop_a_cheap_one_behind_it() -> None:
         {"max_participants": 255},
     ],
 )
-def test_terms_on_the_border_are_still_inside(terms: dict[str, int]) -> None:
+def test_terms_on_the_border_are_still_inside(terms: dict[str, Any]) -> None:
     world = a_world()
-    if "difficulty" in terms:
-        terms = {**terms, "stake_required": 30 * COIN}
     tx = world.publish(**terms)
     world.seal(tx)
     assert world.code_of(tx) is None

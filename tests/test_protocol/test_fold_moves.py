@@ -229,6 +229,17 @@ def test_every_window_stays_open_through_the_epoch_of_its_deadline() -> None:
     assert codes == [None, None, None, "not_claimable"]
 
 
+def test_an_answer_stays_hidden_through_the_last_epoch_in_which_it_could_be_copied() -> None:
+    world = a_world()
+    task_id = answered(world, "bob", places=1)
+    world.pass_until(world.task(task_id).lifecycle.submission_deadline - 1)
+    early = world.reveal("bob", task_id)
+    world.seal(early)
+    in_time = world.reveal("bob", task_id)
+    world.seal(in_time)
+    assert [world.code_of(early), world.code_of(in_time)] == ["too_early", None]
+
+
 def test_one_epoch_after_a_deadline_is_too_late() -> None:
     world = a_world()
     task_id = awaiting_reveal(world, "bob", "carol")

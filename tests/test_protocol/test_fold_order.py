@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import kinds
 from protocol.accounts import find_unfunded
-from protocol.fold import Epoch, fold_epoch, fold_subject
+from protocol.epoch import Epoch
+from protocol.fold import fold_epoch, fold_subject
 from protocol.invariants import check_whole_state
-from protocol.resolver import ConflictResolver, History, SealedSet
+from protocol.resolver import ConflictResolver, History, SealedSet, build_epoch
 from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS
-from protocol.view import Key
+from protocol.view import Key, MemoryView
 from tests.support.programs import run_program
 
 programs = st.binary(min_size=16, max_size=128)
@@ -63,7 +65,7 @@ def test_a_subject_folded_alone_is_what_it_is_among_all(program: bytes) -> None:
     world = run_program(program)
     last = world.history[-1]
     before = ConflictResolver().resolve(History(world.genesis, tuple(world.history[:-1])))
-    view = type(world.view)(before.records)
+    view = MemoryView(before.records)
     number = len(world.history)
     epoch = Epoch(number, None, last.transactions, last.evidence)
     whole = fold_epoch(view, world.params, world.network, epoch)
@@ -97,3 +99,29 @@ def test_programs_reach_every_phase_and_most_rulings() -> None:
         codes.update(ruling.code for ruling in world.rulings.values())
     assert len(phases) == 8, phases
     assert len(codes) >= 15, codes
+
+
+@given(programs)
+def test_an_author_pays_exactly_what_his_transactions_announce(program: bytes) -> None:
+    # Funding counts what a kind announces; if a kind took more, an account could be overdrawn.
+    world = run_program(program)
+    view = MemoryView(world.genesis.rows())
+    for number, sealed in enumerate(world.history, start=1):
+        epoch = build_epoch(number, sealed)
+        unfunded = find_unfunded(view, world.params, epoch.transactions)
+        paid: Counter[bytes] = Counter()
+        announced: Counter[bytes] = Counter()
+        for subject in sorted({tx.header.subject for tx in epoch.transactions}):
+            mine = [tx for tx in epoch.transactions if tx.header.subject == subject]
+            outcome = fold_subject(
+                view, world.params, world.network, epoch, subject, mine, unfunded
+            )
+            for payment in outcome.payments:
+                if isinstance(payment.source, bytes):
+                    paid[payment.source] += payment.amount
+            for tx in outcome.applied:
+                debit = kinds.BY_CODE[tx.header.kind].compute_debit(tx, world.params)
+                announced[tx.header.author] += debit
+        assert +paid == +announced
+        whole = fold_epoch(view, world.params, world.network, epoch)
+        view.apply(((one.table.name, one.key), one.after) for one in whole.changes)

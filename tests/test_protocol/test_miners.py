@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.book import Note
+from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken
-from protocol.fold import Epoch
 from protocol.lifecycle import is_taking_part
 from protocol.miners import settle_miners
 from protocol.params import MINIMAL

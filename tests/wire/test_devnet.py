@@ -13,6 +13,7 @@ from devnet.demo import is_over
 from devnet.errors import DevnetError
 from devnet.faults import heal, kill, partition, pause, restart, resume
 from devnet.founding import found_devnet
+from devnet.layout import Devnet
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.observe import DOWN, PAUSED, UP, NetworkView, Observer
 from devnet.ports import is_free
@@ -146,3 +147,16 @@ def test_the_commands_start_show_and_end_a_devnet(
         assert part in shown.out
     assert "already_running" in shown.err
     assert not (tmp_path / "net").exists()
+
+
+def test_the_demonstration_ends_well_and_ends_its_peers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "net"
+    words = ["devnet", "demo", "--once", "--faults", "--tasks", "4", "--seed", "7"]
+    code = run_command([*words, "--dir", str(root)])
+    shown = capfd.readouterr().out
+    assert code == 0, shown
+    assert "4 completed; 16/16 rewards claimed" in shown
+    assert "FAIL" not in shown
+    assert ProcessCluster(Devnet.load(root)).find_running() == {}

@@ -14,7 +14,7 @@ from libp2p.pubsub import gossipsub
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.utils import read_delim
 
-from node.transport import libp2p_open, libp2p_yamux
+from node.transport import libp2p_version, libp2p_yamux
 from node.transport.base import TransportError
 from node.transport.libp2p_gossip import BoundedGossipSub
 from node.transport.libp2p_guards import check_guards
@@ -53,7 +53,7 @@ Undo = Callable[[pytest.MonkeyPatch], None]
         lambda patch: patch.setattr(swarm, "DNSResolver", object),
         lambda patch: patch.setattr(YamuxStream, "on_data", keep_all_data),
         lambda patch: patch.setattr(Yamux, "push_control", answer_all_pings),
-        lambda patch: patch.setattr(libp2p_open, "LIBP2P_VERSION", "0.8.2"),
+        lambda patch: patch.setattr(libp2p_version, "LIBP2P_VERSION", "0.8.2"),
     ],
     ids=["lines", "tasks", "clock", "resolver", "window", "pings", "version"],
 )

@@ -53,11 +53,10 @@ def sign(
 
     The payload is the canonical bytes of its record.
     """
-    author = peer.require_author()
+    own = peer.require_author().address
     state = peer.state
     if peer.signer is None:
         raise RpcFault(NOT_FOUND, "no_account", "a node without a key", "roles.account")
-    own = author.address
     next_seq, head = state.next_link(own)
     seq = next_seq if seq is None else seq
     prev = head
@@ -85,6 +84,16 @@ def sign(
     typed: Any = from_plain(rule.payload, codec.decode(payload))
     tx = sign_transaction(header, typed, peer.signer)
     return {"tx_id": tx.tx_id.hex(), "wire": "0x" + tx.wire.hex(), "seq": seq}
+
+
+async def author(peer: Peer, *, kind: str, payload: bytes, subject: bytes | None) -> dict[str, Any]:
+    """Sign and submit what no role of the node would: the way of its own transactions, any kind.
+
+    The payload is the canonical bytes of its record.
+    """
+    typed: Any = from_plain(kinds.BY_NAME[kind].payload, codec.decode(payload))
+    tx = await peer.require_author().submit(kind, typed, subject=subject)
+    return {"tx_id": tx.tx_id.hex(), "subject": tx.header.subject.hex(), "seq": tx.header.seq}
 
 
 def inject(peer: Peer, *, wire: bytes) -> dict[str, Any]:
@@ -136,6 +145,16 @@ METHODS = (
             Param("kind", read_choice(*kinds.BY_NAME), "name of a kind"),
             Param("payload", read_bytes(WIRE_BYTES_MAX), "canonical bytes of the payload, hex"),
             Param("seq", read_int(0, EPOCH_MAX), "integer; the next one by default", None),
+            Param("subject", read_id, "id; of author and seq by default", None),
+        ),
+    ),
+    Method(
+        "dev_author",
+        author,
+        "Sign and submit a transaction of any kind.",
+        (
+            Param("kind", read_choice(*kinds.BY_NAME), "name of a kind"),
+            Param("payload", read_bytes(WIRE_BYTES_MAX), "canonical bytes of the payload, hex"),
             Param("subject", read_id, "id; of author and seq by default", None),
         ),
     ),

@@ -3,10 +3,10 @@
 from typing import Any
 
 from node.peer import Peer
+from node.rpc.errors import NOT_READY, RpcFault
 from node.rpc.health import is_ready, run_checks
 from node.rpc.method import Method, Param, read_text
 from node.version import VERSION
-from protocol.errors import BlamedError
 from protocol.transactions import VERSION as TX_VERSION
 
 LEVEL_CHARACTERS_MAX = 256
@@ -68,7 +68,7 @@ def stop(peer: Peer) -> bool:
 def set_log_level(peer: Peer, *, level: str) -> dict[str, Any]:
     """Change what is logged, at once."""
     if peer.log_control is None:
-        raise BlamedError("not_ready", "a log that is not this node's", "a node in a process")
+        raise RpcFault(NOT_READY, "not_ready", "a log of others", "a node in its own process")
     peer.log_control.set_level(level)
     return {"level": level}
 
