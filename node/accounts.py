@@ -8,7 +8,7 @@ from node.config import Config
 from node.keystore import KeyFile, get_key_path, list_keys, read_key, unlock_key
 from node.passwords import read_password
 from node.paths import DataPaths
-from node.private_files import KeyFileError
+from node.private_files import KeyFileError, check_private_folder
 from protocol.keys import Signer
 
 
@@ -67,4 +67,6 @@ def _choose_sealer(config: Config, paths: DataPaths, own: KeyFile | None) -> Key
 
 
 def _read_named(paths: DataPaths, account: str) -> KeyFile:
+    if paths.keys.exists():
+        check_private_folder(paths.keys)
     return read_key(get_key_path(paths.keys, parse_account(account)))

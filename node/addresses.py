@@ -3,12 +3,12 @@
 import ipaddress
 import re
 
+from node.identity import is_peer_id
 from protocol.errors import BlamedError
 from protocol.keys import ADDRESS_BYTES
 
 MULTIADDR_CHARACTERS_MAX = 256
 _HEX = re.compile(r"[0-9a-fA-F]*")
-_PEER = re.compile(r"[1-9A-HJ-NP-Za-km-z]{46,59}")
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _DNS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _LOOPBACK_NAMES = frozenset({"localhost"})
@@ -57,8 +57,9 @@ def check_peer_address(text: str) -> None:
         raise AddressError("bad_multiaddr", repr(text[:80]), "/ip4/HOST/tcp/PORT/p2p/PEER")
     _check_host(text, parts[0], parts[1])
     _check_port(text, parts[2], parts[3], least=1)
-    if not _PEER.fullmatch(parts[5]):
-        raise AddressError("bad_multiaddr", f"peer id {parts[5][:60]!r}", "a base58 peer id")
+    if not is_peer_id(parts[5]):
+        wanted = "a peer id that begins with 12D3KooW, whole"
+        raise AddressError("bad_multiaddr", f"peer id {parts[5][:60]!r}", wanted)
 
 
 def check_bind_host(text: str) -> None:

@@ -17,6 +17,7 @@ from node.high_water import HighWater
 from node.paths import DataPaths
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
+from node.roles.crew import check_roles
 from node.rpc.gate import create_token
 from node.rpc.server import RpcServer, open_listeners
 from node.sealer import check_sealer
@@ -70,6 +71,7 @@ async def run_node(
         TransportError, RpcBindError: a port cannot be had.
         KeyFileError, SigningError: a private file is at fault.
     """
+    check_roles(config, signer is not None)
     if sealer is not None:
         check_sealer(genesis, sealer)
     async with AsyncExitStack() as stack:
@@ -77,12 +79,12 @@ async def run_node(
         listeners: Sequence[trio.SocketListener] = ()
         if config.rpc.enabled:
             listeners = await stack.enter_async_context(open_listeners(config.rpc))
-        store = open_store(config, paths, genesis)
-        stack.callback(store.close)
         signed = HighWater(paths.signed_seq)
         stack.callback(signed.close)
         sealed = HighWater(paths.root / "sealed_epoch")
         stack.callback(sealed.close)
+        store = open_store(config, paths, genesis)
+        stack.callback(store.close)
         ports = Ports(
             clock=SystemClock(config.dev.clock_offset_ms),
             store=store,

@@ -54,9 +54,6 @@ from storage.store import Store
 
 log = structlog.get_logger("main")
 
-SESSIONS_MAX = 4
-"""Conversations that reconcile at the same time."""
-
 OpenTransport = Callable[[GossipValidator], AbstractAsyncContextManager[Transport]]
 
 
@@ -202,7 +199,7 @@ def _build_sync(
         verifier,
         interval_s=config.sync.status_interval_ms / 1_000,
         gossip_delay_s=config.sync.gossip_delay_ms / 1_000,
-        sessions_max=SESSIONS_MAX,
+        sessions_max=config.sync.sessions_max,
         bootstrap=config.p2p.bootstrap,
         rng=ports.rng,
     )

@@ -64,6 +64,9 @@ class Author:
         self._signer = signer
         self._mark = mark
         self._publish = publish
+        signed = mark.get(signer.address)
+        # Whoever has signed before keeps his chain whole, and asks peers for what he has lost.
+        state.door.signed_up_to[signer.address] = -1 if signed is None else signed
         self._send, self._receive = trio.open_memory_channel[_Request](WAITING_MAX)
 
     @property
@@ -120,6 +123,7 @@ class Author:
 
     def _serve(self, batch: list[_Request]) -> None:
         signed: list[SignedTransaction] = []
+        served: list[_Request] = []
         for request in batch:
             try:
                 self._check_chain()
@@ -129,12 +133,16 @@ class Author:
                 request.error = error
             else:
                 signed.append(tx)
-                request.tx = tx
+                served.append(request)
         if not signed:
             return
         self._state.store_staged(signed)
         self._mark.raise_to(self.address, signed[-1].header.seq)
+        self._state.door.signed_up_to[self.address] = signed[-1].header.seq
         self._publish(signed)
+        # Only now: whoever waits is told of nothing that a crash could take back.
+        for request, tx in zip(served, signed, strict=True):
+            request.tx = tx
 
     def _check_chain(self) -> None:
         """Refuse to sign on a database that is older than what this account signed."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from node.version import VERSION
 from protocol.errors import BlamedError
@@ -65,6 +65,10 @@ def run_command(words: Sequence[str]) -> int:
         if words and words[0] == command:
             _check_command(command)
         result: Any = build_app()(words)
+    except UnusedCliTokensError as error:
+        extra = " ".join(error.unused_tokens or ())
+        text = _flatten(f"Unexpected {extra!r}.") + f" Try minesync {command} --help."
+        return _report_failure(_UsageProblem("usage", text), is_json)
     except CycloptsError as error:
         return _report_failure(_UsageProblem("usage", _flatten(str(error))), is_json)
     except (BlamedError, KeyboardInterrupt, BaseExceptionGroup) as error:

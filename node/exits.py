@@ -64,11 +64,17 @@ class Exit(IntEnum):
 
 
 _BY_CODE: dict[str, Exit] = {
+    "bad_count": Exit.USAGE,
+    "bad_groups": Exit.USAGE,
+    "bad_param": Exit.USAGE,
+    "bad_seed": Exit.USAGE,
     "data_dir_in_use": Exit.DATA_DIR_IN_USE,
     "disk_full": Exit.DISK_FULL,
     "genesis_mismatch": Exit.WRONG_NETWORK,
     "not_running": Exit.NOT_RUNNING,
     "port_in_use": Exit.PORT_IN_USE,
+    "unknown_param": Exit.USAGE,
+    "unknown_peer": Exit.USAGE,
     "unreachable": Exit.NOT_RUNNING,
     "worker_failed": Exit.WORKER,
     "wrong_network": Exit.WRONG_NETWORK,

@@ -36,6 +36,17 @@ def load_identity(path: Path) -> bytes:
     return seed
 
 
+def is_peer_id(text: str) -> bool:
+    """Tell whether a text can be the peer id of an Ed25519 key: what every node has."""
+    if len(text) > 2 * len(_PEER_ID_PREFIX) + 2 * SEED_BYTES or text.strip(_BASE58):
+        return False
+    number = 0
+    for digit in text:
+        number = number * len(_BASE58) + _BASE58.index(digit)
+    head = int.from_bytes(_PEER_ID_PREFIX, "big")
+    return text.startswith(_BASE58[0]) and number >> 8 * SEED_BYTES == head
+
+
 def compute_peer_id(seed: bytes) -> str:
     """Return the peer id, in base58, of a seed (32 bytes): the same that libp2p derives."""
     data = _PEER_ID_PREFIX + compute_address(seed)

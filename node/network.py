@@ -36,7 +36,8 @@ def read_genesis(path: Path) -> Genesis:
     try:
         return Genesis.from_bytes(data)
     except Rejected as error:
-        raise GenesisError("genesis_malformed", f"{path}: {error}", "a genesis") from error
+        found = f"{path}: {error.code} ({error.found})"
+        raise GenesisError("genesis_malformed", found, "a genesis file, whole") from error
 
 
 def check_network_name(name: str) -> None:

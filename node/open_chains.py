@@ -82,6 +82,10 @@ class OpenChains:
         """Return the open transactions of an author by seq."""
         return self._open.get(author, {})
 
+    def is_waiting(self, tx: SignedTransaction) -> bool:
+        """Tell whether a link lacks between a transaction and its author's complete chain."""
+        return tx.header.seq >= self.extend(tx.header.author).next_seq
+
     def take_linked(self, author: bytes) -> Iterator[SignedTransaction]:
         """Return those of an author that no longer wait for a link, in order; each only once."""
         frontier = self.extend(author)

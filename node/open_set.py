@@ -179,6 +179,11 @@ class OpenSet:
         """Return at most `most` ids whose lack keeps stored transactions out, sorted."""
         return sorted(gap.missing for gap in self.chains.find_gaps(most))
 
+    def is_any_waiting(self, ids: Iterable[bytes]) -> bool:
+        """Tell whether a link lacks for one of these transactions, if they are in."""
+        known = (self.transactions.get(tx_id) for tx_id in ids)
+        return any(tx is not None and self.chains.is_waiting(tx) for tx in known)
+
     def fingerprint_items(self) -> VectorView:
         """Return the open set as sorted (epoch, id), for a reconciliation session."""
         if self._items is None:

@@ -35,7 +35,7 @@ def read_password(file: Path | None, question: str, *, is_new: bool = False) -> 
 
 
 def _read_first_line(path: Path) -> str:
-    data = read_private(path, 2 * PASSWORD_BYTES_MAX)
+    data = read_private(path, 2 * PASSWORD_BYTES_MAX, "a file with a password")
     try:
         return data.decode("utf-8").split("\n", 1)[0].removesuffix("\r")
     except UnicodeDecodeError as error:

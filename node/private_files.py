@@ -51,8 +51,8 @@ def check_private_folder(path: Path) -> None:
         raise KeyFileError("folder_open", f"{path} mode {mode:04o}", f"0700 (chmod 700 {path})")
 
 
-def read_private(path: Path, bytes_max: int) -> bytes:
-    """Return the content of a private file.
+def read_private(path: Path, bytes_max: int, wanted: str = "a key file") -> bytes:
+    """Return the content of a private file; `wanted` says what for, if there is none.
 
     Raises:
         KeyFileError: `key_missing`, `key_unreadable`, `key_readable_by_others`, `key_malformed`
@@ -61,17 +61,17 @@ def read_private(path: Path, bytes_max: int) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise KeyFileError("key_missing", f"no file {path}", "a key file") from error
+        raise KeyFileError("key_missing", f"no file {path}", wanted) from error
     except OSError as error:
-        raise KeyFileError("key_unreadable", f"{path}: {error.strerror}", "a key file") from error
+        raise KeyFileError("key_unreadable", f"{path}: {error.strerror}", wanted) from error
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise KeyFileError("key_unreadable", f"{path} is no regular file", "a key file")
+            raise KeyFileError("key_unreadable", f"{path} is no regular file", wanted)
         if found.st_mode & _OTHERS or found.st_uid not in (0, os.geteuid()):
             mode = f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}"
-            wanted = f"mode 0600, owner {os.geteuid()} (chmod 600 {path})"
-            raise KeyFileError("key_readable_by_others", f"{path} {mode}", wanted)
+            closed = f"mode 0600, owner {os.geteuid()} (chmod 600 {path})"
+            raise KeyFileError("key_readable_by_others", f"{path} {mode}", closed)
         content = os.read(handle, bytes_max + 1)
     finally:
         os.close(handle)

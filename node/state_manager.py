@@ -10,10 +10,10 @@ Rules:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
+from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
 from node.sealing import (
@@ -33,7 +33,7 @@ from protocol.chains import (
 from protocol.errors import Rejected
 from protocol.fold import Outcome
 from protocol.genesis import Genesis
-from protocol.intake import AHEAD_EPOCHS_MAX, Intake
+from protocol.intake import Intake
 from protocol.invariants import ConsistencyChecker
 from protocol.keys import Signer
 from protocol.lthash import LtHash
@@ -46,26 +46,10 @@ from protocol.seals import (
     compute_set_root,
     sign_seal,
 )
-from protocol.tables import ACCOUNTS
 from protocol.transactions import SignedTransaction
 from storage.store import Store
 
 log = structlog.get_logger("state")
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a batch at the door.
-
-    Attributes:
-        stored: ids that are new and on disk.
-        evidence: ids of evidence that is new.
-        refused: (id, code) of what was not stored; none of it blames the peer that sent it.
-    """
-
-    stored: tuple[bytes, ...]
-    evidence: tuple[bytes, ...]
-    refused: tuple[tuple[bytes, str], ...]
 
 
 class StateManager:
@@ -80,11 +64,9 @@ class StateManager:
         self.broadcast = broadcast
         self.alarm: str | None = None
         self._checker = ConsistencyChecker()
-        self.signed_up_to: dict[bytes, int] = {}
-        """The highest seq that accounts of this machine ever signed; their chains are kept whole
-        here, dead links too."""
         self._anchors: dict[int, bytes] = {}
         self.open = OpenSet(self.params, self.network, store.journal.at)
+        self.door = Door(store, self.open)
         self._bury(
             self.open.rebuild(
                 self._read_standing(),
@@ -139,31 +121,12 @@ class StateManager:
             transactions: their signatures were verified.
             source: the peer they came from, None for our own.
         """
-        journal = self.store.journal
-        fresh: dict[tuple[bytes, int], SignedTransaction] = {}
-        proofs: dict[bytes, Evidence] = {}
-        refused: list[tuple[bytes, str]] = []
-        # Chains from above: a link that died is wanted for what names it, and for nothing else.
-        ordered = sorted(transactions, key=lambda tx: (tx.header.author, -tx.header.seq))
-        named: set[bytes | None] = set()
-        for tx in ordered:
-            place = (tx.header.author, tx.header.seq)
-            other = fresh.get(place) or journal.at(*place)
-            if (other is not None and other.tx_id == tx.tx_id) or journal.has(tx.tx_id):
-                continue
-            code = self._find_refusal(tx, other, is_named=tx.tx_id in named)
-            if code is not None:
-                refused.append((tx.tx_id, code))
-            elif other is not None:
-                proof = build_evidence(other, tx)
-                proofs.setdefault(proof.evidence_id, proof)
-            else:
-                fresh[place] = tx
-                named.add(tx.header.prev)
+        judged = self.door.judge_all(transactions)
+        fresh = [judged.fresh[place] for place in sorted(judged.fresh)]
         if fresh:
-            self._store([fresh[place] for place in sorted(fresh)], source)
-        evidence = tuple(key for key, proof in sorted(proofs.items()) if self._bar(proof))
-        return Accepted(tuple(tx.tx_id for tx in fresh.values()), evidence, tuple(refused))
+            self._store(fresh, source)
+        evidence = tuple(key for key, proof in sorted(judged.proofs.items()) if self._bar(proof))
+        return Accepted(tuple(tx.tx_id for tx in fresh), evidence, tuple(judged.refused))
 
     def _store(
         self,
@@ -182,34 +145,6 @@ class StateManager:
             self.store.bury(tx.tx_id for tx in gone.transactions)
         if gone.evidence:
             self.store.drop_evidence(gone.evidence)
-
-    def _find_refusal(
-        self, tx: SignedTransaction, rival: SignedTransaction | None, *, is_named: bool
-    ) -> str | None:
-        """Return why a transaction is not stored now; it may be offered again later.
-
-        Args:
-            tx: not stored yet.
-            rival: another one at its place; then this is about evidence.
-            is_named: it links another one that is stored.
-        """
-        author = tx.header.author
-        if self.store.view.get(ACCOUNTS, author) is None:
-            return "unknown_account"
-        if self.open.is_barred(author, tx.header.seq):
-            return "equivocated"
-        if rival is not None:
-            return None
-        if tx.header.epoch > self.epoch + 1 + AHEAD_EPOCHS_MAX:
-            return "too_far_ahead"
-        doom = self.open.find_doom(tx)
-        if doom is None or is_named or author in self.signed_up_to or self._is_wanted_link(tx):
-            return None
-        return doom
-
-    def _is_wanted_link(self, tx: SignedTransaction) -> bool:
-        gap = self.open.chains.find_gap(tx.header.author)
-        return gap is not None and gap.missing == tx.tx_id
 
     def next_link(self, author: bytes) -> tuple[int, bytes | None]:
         """Return the next seq of an author's complete chain and the id before it."""
@@ -265,11 +200,7 @@ class StateManager:
 
     def _bar(self, proof: Evidence, *, for_seal: bool = False) -> bool:
         evidence_id = proof.evidence_id
-        if self.store.journal.has_evidence(evidence_id):
-            return False
-        if self.store.view.get(ACCOUNTS, proof.author) is None:
-            return False
-        if self.open.is_barred(proof.author, proof.seq) and not for_seal:
+        if not (self.door.is_storable(proof) if for_seal else self.door.is_news(proof)):
             return False
         self.store.put_evidence(proof)
         gone = self.open.bar(evidence_id, proof.author, proof.seq)

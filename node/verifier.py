@@ -16,6 +16,8 @@ from protocol.intake import Intake, check_signature
 from protocol.transactions import SignedTransaction, is_signed_by_author
 
 REMEMBERED_MAX = 8_192
+REMEMBERED_BYTES_MAX = 8 << 20
+"""Of signed bytes; opened they take several times as much."""
 CHUNK = 64
 """Signatures a thread call verifies: enough to make the hand-over cheap."""
 INLINE_MAX = 4
@@ -33,6 +35,7 @@ class Verifier:
         self._intake = intake
         self._is_threaded = is_threaded
         self._passed: OrderedDict[bytes, SignedTransaction] = OrderedDict()
+        self._passed_bytes = 0
         # Two chunks at once fill two cores; a third would only queue.
         self._limiter = trio.CapacityLimiter(2)
 
@@ -71,13 +74,19 @@ class Verifier:
                 bad = await trio.to_thread.run_sync(_find_bad, fresh, limiter=self._limiter)
                 if bad is not None:
                     raise Rejected("bad_signature", bad.tx_id.hex()[:16], "the author's signature")
+            for key, tx in zip(keys, found, strict=True):
+                self._remember(key, tx)
             opened.extend(found)
         return opened
 
     def _remember(self, key: bytes, tx: SignedTransaction) -> None:
+        if key in self._passed:
+            return
         self._passed[key] = tx
-        if len(self._passed) > REMEMBERED_MAX:
-            self._passed.popitem(last=False)
+        self._passed_bytes += len(tx.body)
+        while len(self._passed) > REMEMBERED_MAX or self._passed_bytes > REMEMBERED_BYTES_MAX:
+            _, oldest = self._passed.popitem(last=False)
+            self._passed_bytes -= len(oldest.body)
 
 
 def _find_bad(transactions: Sequence[SignedTransaction]) -> SignedTransaction | None:

@@ -91,9 +91,11 @@ class Folder:
         """
         marker = self._read_marker()
         if marker["format"] > FORMAT:
-            raise FormatTooNew("format_too_new", marker["format"], f"at most {FORMAT}")
+            found = f"format {marker['format']} in {self.path}"
+            raise FormatTooNew("format_too_new", found, f"at most {FORMAT}")
         if marker["network"] != self.network.hex():
-            raise WrongNetwork("wrong_network", marker["network"], self.network.hex())
+            found = f"network {marker['network']} in {self.path}"
+            raise WrongNetwork("wrong_network", found, f"{self.network.hex()}, as in the genesis")
         return str(marker["state"])
 
     def set_aside(self) -> "Folder":
@@ -197,7 +199,8 @@ class Folder:
         try:
             marker = json.loads(data)
         except ValueError as error:
-            raise WrongNetwork("foreign_folder", "an unreadable MARKER", "ours") from error
+            found = f"{self._marker} unreadable"
+            raise WrongNetwork("foreign_folder", found, "the marker of our databases") from error
         shape = {"kind": str, "format": int, "network": str, "state": str}
         if (
             len(data) > MARKER_BYTES_MAX
@@ -206,7 +209,8 @@ class Folder:
             or marker["kind"] != KIND
             or marker["state"] not in (_CREATING, _READY)
         ):
-            raise WrongNetwork("foreign_folder", "another MARKER", "ours")
+            found = f"{self._marker} of another shape"
+            raise WrongNetwork("foreign_folder", found, "the marker of our databases")
         return marker
 
     def _write_marker(self, state: str) -> None:

@@ -26,6 +26,7 @@ NAME_COLUMNS_MAX = 14
 PLAIN_WIDTH = 80
 """Columns of output that goes to no terminal."""
 assert NAME_COLUMNS_MAX + 2 + ID_HEX_DIGITS <= PLAIN_WIDTH
+WHOLE = frozenset({"data directory", "RPC token", "listens on", "path"})
 _PAGES_MAX = 20
 _PAGE_ITEMS = 500
 _COINS = re.compile(r"(\d{1,10})(?:\.(\d{1,9}))?")
@@ -69,16 +70,25 @@ def make_console() -> Console:
 def show_pairs(console: Console, pairs: Iterable[tuple[str, Any]]) -> None:
     """Write names and values in two columns; one that is empty is left out.
 
-    An address of 64 digits is never broken: names that would take its room stand out instead.
+    An address of 64 digits is never broken: names that would take its room stand out instead. Nor
+    is what `WHOLE` names: it is meant to be copied, and it is this machine's own text.
     """
     rows = [(name, show_cell(value).plain) for name, value in pairs if value not in (None, "")]
     padding = min(max((len(name) for name, _ in rows), default=0), NAME_COLUMNS_MAX)
     for name, text in rows:
         head = f"{name:<{padding}}  "
+        if name in WHOLE:
+            show_line(console, Text.assemble((head, "bold"), text))
+            continue
         first, *rest = chop_cells(text, console.width - len(head)) or [""]
         console.print(Text.assemble((head, "bold"), first), no_wrap=True, crop=False)
         for part in chop_cells("".join(rest), console.width - padding - 2):
             console.print(Text(" " * (padding + 2) + part), no_wrap=True, crop=False)
+
+
+def show_line(console: Console, text: str | Text) -> None:
+    """Write a line whole, however long: what it names is meant to be copied."""
+    console.print(text, no_wrap=True, crop=False, overflow="ignore")
 
 
 def show_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

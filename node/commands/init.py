@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from node.commands.common import COMMON, Common, emit, parse_coins, show_pairs
+from node.commands.common import COMMON, Common, emit, parse_coins, show_line, show_pairs
 from node.config import Config, RolesConfig, SealerConfig
 from node.config_load import load_config
 from node.config_show import render_commented
@@ -61,6 +61,8 @@ def init(
         found = f"network {kept.network.hex()} in {paths.root}"
         raise CommandError("genesis_mismatch", found, "a data directory without a network")
     coins = parse_coins(supply)
+    if not coins:
+        raise UsageError("bad_amount", "a supply of 0", "coins: a network without any is idle")
     load_config(paths.config)
     keys = list_keys(paths.keys)
     if paths.identity.exists():
@@ -116,7 +118,7 @@ def _report(common: Common, paths: DataPaths, genesis: Genesis | None, keys: lis
             ],
         )
         following = "minesync run" if genesis else "minesync init --genesis FILE"
-        console.print(f"Next: {following}")
+        show_line(console, f"Next: {following}")
 
     emit(common, data, render)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from node.commands.common import COMMON, Common, emit, parse_id, show_pairs, show_table
+from node.commands.common import COMMON, Common, emit, parse_id, show_line, show_pairs, show_table
 from node.exits import CommandError
 from node.keystore import (
     KeyFile,
@@ -98,7 +98,7 @@ def export_one(
     unlock_key(found.path, password)
     export_key(found.path, target)
     data = {**_describe(found), "path": str(target)}
-    emit(common, data, lambda console: console.print(f"written: {target}"))
+    emit(common, data, lambda console: show_line(console, f"written: {target}"))
 
 
 def _find_key(common: Common, text: str) -> KeyFile:

@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from node.addresses import check_peer_address
-from node.commands.common import COMMON, Common, emit, show_table
+from node.commands.common import COMMON, Common, emit, show_line, show_table
 from node.rpc.client import connect
 
 app = App(name="peers", help="Who is connected; `peers add` dials one more.")
@@ -18,14 +18,12 @@ def list_peers(*, common: Common = COMMON) -> None:
     """List the peers that are connected now."""
     with connect(common.paths) as client:
         data = client.call("net_peers")
-    rows = [
-        [entry.get("peer"), entry.get("state"), entry.get("epoch"), entry.get("faults")]
-        for entry in data.get("items", [])
-    ]
+    columns = ("peer", "state", "epoch", "faults")
+    rows = [[entry.get(name) for name in columns] for entry in data.get("items", [])]
 
     def render(console: Console) -> None:
         if rows:
-            show_table(console, ("peer", "state", "epoch", "faults"), rows)
+            show_table(console, columns, rows)
         else:
             console.print("no peers")
 
@@ -42,4 +40,4 @@ def add_peer(
     check_peer_address(address)
     with connect(common.paths, _DIAL_TIMEOUT_MS) as client:
         data = client.call("net_peer_add", address=address)
-    emit(common, data, lambda console: console.print(f"connected to {address}"))
+    emit(common, data, lambda console: show_line(console, f"connected to {address}"))

@@ -32,12 +32,15 @@ def status(
 def show_status(console: Console, data: dict[str, Any]) -> None:
     """Write a status for a person."""
     seconds = int(data.get("uptime_ms") or 0) // 1_000
-    failing = [name for name, check in sorted(_get_checks(data).items()) if not check.get("ok")]
+    failing = {
+        name: check for name, check in sorted(_get_checks(data).items()) if not check.get("ok")
+    }
     ready = "yes" if data.get("ready") else "no: " + (", ".join(failing) or "starting")
     show_pairs(
         console,
         [
             ("ready", ready),
+            *((name.replace("_", " "), _explain(check)) for name, check in failing.items()),
             ("alarm", data.get("alarm")),
             ("network", f"{data.get('network')} ({data.get('network_name')})"),
             ("peer id", data.get("peer")),
@@ -55,6 +58,12 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
     )
 
 
+def _explain(check: dict[str, Any]) -> str:
+    """Return what a check found, in words."""
+    facts = {name: value for name, value in check.items() if name != "ok" and value is not None}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+
+
 def _get_checks(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     checks = data.get("checks")
     pairs = checks.items() if isinstance(checks, dict) else ()
@@ -63,10 +72,12 @@ def _get_checks(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 async def _watch(client: RpcClient) -> None:
     console = make_console()
+    # A console of its own: what is printed on that of a Live brings the frame before with it.
+    page = make_console()
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
             data = client.call("node_status")
-            with console.capture() as capture:
-                show_status(console, data)
-            live.update(Text.from_ansi(capture.get()), refresh=True)
+            with page.capture() as capture:
+                show_status(page, data)
+            live.update(Text.from_ansi(capture.get(), overflow="fold"), refresh=True)
             await trio.sleep(_REFRESH_S)

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from node.clock import read_wall_ms
-from node.commands.common import COMMON, Common, emit, show_pairs, show_table
+from node.commands.common import COMMON, Common, emit, show_line, show_pairs, show_table
 from node.exits import CommandError, Exit, UsageError
 from node.rpc.client import connect
 from node.telemetry import configure_logging
@@ -125,7 +125,7 @@ def init(
         found = f"{file}: {error.strerror}"
         raise CommandError("unwritable", found, "a name that is free") from error
     command = f'minesync worker test "python3 {file}" --kind general_task'
-    emit(common, {"file": str(file)}, lambda console: console.print(f"Next: {command}"))
+    emit(common, {"file": str(file)}, lambda console: show_line(console, f"Next: {command}"))
 
 
 @app.command(name="status")
@@ -154,11 +154,14 @@ def finish(*, common: Common = COMMON) -> None:
 
 def _call(common: Common, method: str) -> None:
     with connect(common.paths) as client:
-        data: Any = client.call(method)
+        data: dict[str, Any] = client.call(method)
 
     def render(console: Console) -> None:
-        pairs = data.items() if isinstance(data, dict) else []
-        show_pairs(console, [(name.replace("_", " "), _join(value)) for name, value in pairs])
+        for place, worker in enumerate(data.get("workers") or [data]):
+            if place:
+                console.print()
+            pairs = worker.items()
+            show_pairs(console, [(name.replace("_", " "), _join(value)) for name, value in pairs])
 
     emit(common, data, render)
 

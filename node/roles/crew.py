@@ -15,6 +15,7 @@ from node.roles.registrar import Registrar
 from node.roles.validator import Validator
 from node.state_manager import StateManager
 from node.workers.messages import SCORER, SOLVER
+from node.workers.process import WorkerTimes
 from node.workers.program import WorkerSpec, parse_command
 from node.workers.supervisor import Worker, WorkerPolicy
 from protocol.genesis import Genesis
@@ -37,10 +38,9 @@ class Crew:
     """
 
     def __init__(self, config: Config, has_key: bool, open_worker: OpenWorker) -> None:
+        check_roles(config, has_key)
         roles, worker = config.roles, config.worker
         self._config = config
-        if (roles.miner or roles.validator) and not has_key:
-            raise ConfigError("no_account", "a role without a key", "roles.account, or a key")
         self._programs: list[Program] = []
         self.solver: WorkerDesk | None = None
         self.scorer: WorkerDesk | None = None
@@ -108,18 +108,35 @@ class Crew:
         return tuple(sorted(kinds))
 
     def _open_desk(self, role: str, line: str, open_worker: OpenWorker) -> WorkerDesk:
-        if not line:
-            wanted = f"worker.command, such as `python -m node.workers.{role}`"
-            raise ConfigError("worker_missing", f"a {role} without a worker", wanted)
         program = open_worker(role, line)
         self._programs.append(program)
-        return WorkerDesk(program, role, line)
+        return WorkerDesk(program, role, line, self._config.worker.kinds)
+
+
+def check_roles(config: Config, has_key: bool) -> None:
+    """Check that the roles that are on have what they need.
+
+    Raises:
+        ConfigError: `no_account`, `worker_missing`.
+    """
+    roles, worker = config.roles, config.worker
+    if (roles.miner or roles.validator) and not has_key:
+        raise ConfigError("no_account", "a role without a key", "roles.account, or a key")
+    lines = (
+        (SOLVER, roles.miner, worker.command),
+        (SCORER, roles.validator, worker.scorer_command or worker.command),
+    )
+    for role, is_on, line in lines:
+        if is_on and not line:
+            wanted = f"worker.command, such as `python -m node.workers.{role}`"
+            raise ConfigError("worker_missing", f"a {role} without a worker", wanted)
 
 
 def choose_programs(config: Config, genesis: Genesis) -> OpenWorker:
     """Return what makes supervised subprocesses, for nodes of a network."""
     worker = config.worker
     policy = WorkerPolicy(
+        times=WorkerTimes(exit_s=worker.grace_ms / 1_000),
         concurrency_max=worker.concurrency,
         failures_max=worker.failures_max,
         rest_s=worker.rest_ms / 1_000,

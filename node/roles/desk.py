@@ -64,12 +64,16 @@ class WorkerDesk:
         worker: does the work.
         role: `solver` or `scorer`.
         command: what runs, for people.
+        kinds: the types of task it is given; empty: all that it can do.
     """
 
-    def __init__(self, worker: Solver, role: str, command: str) -> None:
+    def __init__(
+        self, worker: Solver, role: str, command: str, kinds: tuple[str, ...] = ()
+    ) -> None:
         self._worker = worker
         self.role = role
         self.command = command
+        self._chosen = kinds
         self.order = Order.TAKE
         self._running: dict[str, trio.CancelScope] = {}
 
@@ -87,7 +91,8 @@ class WorkerDesk:
     def kinds(self) -> tuple[str, ...]:
         """Types of task it can be given now; none while it is not up."""
         hello = self._worker.status.hello
-        return () if hello is None else hello.kinds
+        known = () if hello is None else hello.kinds
+        return tuple(kind for kind in known if not self._chosen or kind in self._chosen)
 
     def can_take(self, kind: str) -> bool:
         """Tell whether it takes a task of this type now."""

@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 
 from node.limits import RPC_DEADLINE_MS, RPC_REPLY_BYTES_MAX
-from node.lockfile import read_lock
+from node.lockfile import is_held, read_lock
 from node.paths import DataPaths
-from node.private_files import read_private
+from node.private_files import KeyFileError, read_private
 from node.text import clean_text
 from protocol.errors import BlamedError
 
@@ -129,7 +129,7 @@ def connect(paths: DataPaths, timeout_ms: int = RPC_DEADLINE_MS) -> RpcClient:
 
     Raises:
         RpcError: `not_running`.
-        KeyFileError: `key_missing` or `key_readable_by_others` for the token.
+        KeyFileError: `key_readable_by_others`, `key_malformed`, ... for the token.
     """
     info = read_lock(paths.lock)
     if info is None:
@@ -137,8 +137,22 @@ def connect(paths: DataPaths, timeout_ms: int = RPC_DEADLINE_MS) -> RpcClient:
     if not info.rpc_url:
         found = f"process {info.pid} without an RPC"
         raise RpcError("not_running", found, "rpc.enabled = true, or a moment of patience")
-    token = read_private(paths.rpc_token, TOKEN_FILE_BYTES_MAX).decode("ascii", "replace").strip()
-    return RpcClient(info.rpc_url, token, timeout_ms)
+    return RpcClient(info.rpc_url, _read_token(paths), timeout_ms)
+
+
+def _read_token(paths: DataPaths) -> str:
+    wanted = "the token that the running node wrote"
+    try:
+        data = read_private(paths.rpc_token, TOKEN_FILE_BYTES_MAX, wanted)
+    except KeyFileError:
+        if is_held(paths.lock):
+            raise
+        # What named a running process was left behind by another one of the same number.
+        raise RpcError("not_running", f"no node in {paths.root}", "`minesync run` first") from None
+    token = data.strip()
+    if not token.isalnum():
+        raise KeyFileError("key_malformed", f"{paths.rpc_token} is no token", wanted)
+    return token.decode("ascii")
 
 
 def _parse_reply(body: bytes, status: int) -> dict[str, Any]:

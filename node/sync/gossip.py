@@ -1,15 +1,20 @@
 """Gossip: small batches of transactions, or only their ids when they are many. A hint, never a log.
 
-What a peer relays it must have been able to check without any state, so a message that fails the
-stateless check is refused and blames its forwarder; what the state thinks of it is no reason to.
+Rules:
+1. A message that fails the stateless check goes no further. So does one that nobody here would
+   store, or that tells what is known: what a peer relays costs all the others, and reconciliation
+   brings what a cautious peer held back.
+2. Nothing in a message says truly who made it. Whom it names is asked, but only so often.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import structlog
 import trio
 
 from node.state_manager import StateManager
+from node.sync.budget import Bucket, Buckets
 from node.sync.peers import SyncReason
 from node.transport.base import Transport, TransportError
 from node.verifier import Verifier
@@ -27,7 +32,7 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
-from protocol.seals import Seal
+from protocol.seals import Seal, check_seal
 from protocol.transactions import SignedTransaction
 
 log = structlog.get_logger("gossip")
@@ -36,8 +41,15 @@ BATCH_BYTES_MAX = 48 * 1024
 FULL_MAX = 256
 """Waiting transactions above which only ids are told: a burst travels faster when pulled."""
 OUTBOX_MAX = 65_536
+NOTICES_MAX = 256
+ANNOUNCED_IDS_PER_S = 20_000.0
+ANNOUNCED_IDS_MAX = 131_072.0
+"""Ids that one forwarder may make us ask for; beyond it reconciliation finds them."""
+RELAYED_ANNOUNCEMENTS_PER_S = 200.0
+RELAYED_ANNOUNCEMENTS_MAX = 1_000.0
+"""Announcements passed on: nothing in them can be checked, so a liar would be heard everywhere."""
 
-Nudge = Callable[[str, SyncReason, tuple[bytes, ...]], None]
+Nudge = Callable[[str, SyncReason, tuple[bytes, ...]], bool]
 
 
 class Gossip:
@@ -47,7 +59,7 @@ class Gossip:
         state: the one door.
         verifier: shared with the sync streams.
         delay_s: how long transactions wait to travel together.
-        nudge: asks the sync manager to speak with a peer now, about these ids.
+        nudge: asks the sync manager to speak with a peer now, about these ids; False if it cannot.
     """
 
     def __init__(
@@ -58,9 +70,12 @@ class Gossip:
         self._delay_s = delay_s
         self._nudge = nudge
         self._outbox: list[SignedTransaction] = []
-        self._learnt: list[bytes] = []
+        # Without values: a set that remembers the order, so that nothing is told twice in one go.
+        self._learnt: dict[bytes, None] = {}
         self._notices: list[bytes] = []
         self._wake = trio.Event()
+        self._asked = Buckets(ANNOUNCED_IDS_PER_S, ANNOUNCED_IDS_MAX)
+        self._relayed: Bucket | None = None
 
     # -------------------------------------------------------------------------------- out
 
@@ -73,20 +88,27 @@ class Gossip:
 
     def announce_nowait(self, ids: Iterable[bytes]) -> None:
         """Tell the peers the ids of what we learnt by reconciliation."""
-        self._learnt.extend(ids)
-        del self._learnt[:-OUTBOX_MAX]
+        for item in ids:
+            self._learnt[item] = None
+        if not self._learnt:
+            return
+        for item in list(islice(self._learnt, max(0, len(self._learnt) - OUTBOX_MAX))):
+            del self._learnt[item]
         self._wake.set()
 
     def tell_seal_nowait(self, sealed: SealedIds) -> None:
         """Tell the peers of a new seal."""
         if sealed.ids is not None and len(sealed.ids) > GOSSIP_SEAL_IDS_MAX * 32:
             sealed = SealedIds(sealed.seal, None)
-        self._notices.append(encode_message(SealNotice(sealed)))
-        self._wake.set()
+        self._notify(SealNotice(sealed))
 
     def tell_evidence_nowait(self, proof: bytes) -> None:
         """Tell the peers of an equivocation."""
-        self._notices.append(encode_message(EvidenceNotice(proof)))
+        self._notify(EvidenceNotice(proof))
+
+    def _notify(self, notice: object) -> None:
+        self._notices.append(encode_message(notice))
+        del self._notices[:-NOTICES_MAX]
         self._wake.set()
 
     async def run_out(self, transport: Transport) -> None:
@@ -105,7 +127,7 @@ class Gossip:
 
     def _drain(self, origin: str) -> list[bytes]:
         outbox, self._outbox = self._outbox, []
-        learnt, self._learnt = self._learnt, []
+        learnt, self._learnt = list(self._learnt), {}
         messages = []
         if len(outbox) > FULL_MAX:
             learnt += [tx.tx_id for tx in outbox]
@@ -129,23 +151,36 @@ class Gossip:
     # --------------------------------------------------------------------------------- in
 
     def validate(self, data: bytes) -> bool:
-        """Tell whether a message may be relayed: the stateless check, nothing of the state."""
+        """Tell whether a message may be taken in and relayed; refusing it blames nobody."""
         try:
-            message = decode_gossip_message(data)
-            match message:
-                case Transactions():
-                    for wire in message.wires:
-                        self._verifier.open_now(wire)
-                case Announcement():
-                    unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
-                case SealNotice():
-                    Seal.from_bytes(message.sealed.seal)
-                case EvidenceNotice():
-                    read_evidence(self._state.intake, message.proof)
+            return self._is_worth_telling(decode_gossip_message(data))
         except (PeerFault, Rejected) as error:
             log.debug("gossip_refused", code=error.code)
             return False
-        return True
+
+    def _is_worth_telling(self, message: object) -> bool:
+        state = self._state
+        match message:
+            case Transactions():
+                opened = [self._verifier.open_now(wire) for wire in message.wires]
+                codes = [state.door.find_refusal(tx) for tx in opened]
+                # Nobody stores what no account signed, so nobody honest tells of it.
+                return "unknown_account" not in codes and any(
+                    code in (None, "too_far_ahead") for code in codes
+                )
+            case Announcement():
+                ids = unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
+                if self._relayed is None:
+                    self._relayed = Bucket(RELAYED_ANNOUNCEMENTS_PER_S, RELAYED_ANNOUNCEMENTS_MAX)
+                return bool(ids) and self._relayed.take_nowait(1)
+            case SealNotice():
+                seal = Seal.from_bytes(message.sealed.seal)
+                content, sealers = seal.content, state.genesis.sealers
+                check_seal(state.network, seal, content.prev, content.epoch, sealers)
+                return content.epoch >= state.epoch
+            case EvidenceNotice():
+                return state.door.is_news(read_evidence(state.intake, message.proof))
+        return False
 
     async def run_in(self, transport: Transport) -> None:
         """Take in what peers tell; never returns."""
@@ -156,31 +191,40 @@ class Gossip:
                 log.info("gossip_not_taken", code=error.code, peer=str(gossip.sender)[-8:])
 
     def _take(self, sender: str, message: object) -> None:
-        state = self._state
         match message:
             case Transactions():
                 opened = [self._verifier.open_now(wire) for wire in message.wires]
-                accepted = state.accept(opened, sender)
-                for evidence_id in accepted.evidence:
-                    self._tell_found(evidence_id)
-                if any(code == "too_far_ahead" for _, code in accepted.refused):
-                    self._nudge(sender, SyncReason.SEAL_AHEAD, ())
-                elif state.open.missing_links(1):
-                    self._nudge(sender, SyncReason.MISSING_LINK, ())
+                self._take_transactions(sender, opened)
             case Announcement():
-                unknown = [i for i in unpack_ids(message.ids) if not state.knows(i)]
-                if unknown:
-                    self._nudge(message.origin, SyncReason.ANNOUNCED, tuple(unknown))
-                    if message.origin != sender:
-                        self._nudge(sender, SyncReason.ANNOUNCED, ())
+                self._take_announcement(sender, message)
             case SealNotice():
                 self._take_seal(sender, message.sealed)
             case EvidenceNotice():
-                state.accept_evidence(message.proof)
+                self._state.accept_evidence(message.proof)
+
+    def _take_transactions(self, sender: str, opened: list[SignedTransaction]) -> None:
+        state = self._state
+        accepted = state.accept(opened, sender)
+        for evidence_id in accepted.evidence:
+            self._tell_found(evidence_id)
+        if any(code == "too_far_ahead" for _, code in accepted.refused):
+            self._nudge(sender, SyncReason.SEAL_AHEAD, ())
+        elif state.open.is_any_waiting(accepted.stored):
+            self._nudge(sender, SyncReason.MISSING_LINK, ())
+
+    def _take_announcement(self, sender: str, message: Announcement) -> None:
+        unknown = tuple(self._state.find_unknown(unpack_ids(message.ids)))
+        if not unknown or not self._asked.of(sender).take_nowait(len(unknown)):
+            return
+        if not self._nudge(message.origin, SyncReason.ANNOUNCED, unknown):
+            # Whoever passed this on has it by now, or will have it soon.
+            self._nudge(sender, SyncReason.ANNOUNCED, unknown)
+        elif message.origin != sender:
+            self._nudge(sender, SyncReason.ANNOUNCED, ())
 
     def _take_seal(self, sender: str, sealed: SealedIds) -> None:
         seal = Seal.from_bytes(sealed.seal)
-        if seal.content.epoch <= self._state.epoch:
+        if seal.content.epoch <= self._state.epoch or self._state.alarm is not None:
             return
         is_next = seal.content.epoch == self._state.epoch + 1
         if is_next and sealed.ids is not None:

@@ -2,7 +2,8 @@
 
 Each connected peer has one conversation: a task, a stream of ours, an inbox of nudges. A
 conversation compares where the two stand after every nudge and every interval, and makes them
-equal where they differ. Gossip may lose anything; this is what makes sure.
+equal where they differ, by turns of bounded length. Gossip may lose anything; this is what makes
+sure. Now and then everything ever stored is compared with a peer drawn by lot.
 """
 
 import random
@@ -13,14 +14,15 @@ import structlog
 import trio
 
 from node.state_manager import StateManager
+from node.sync.budget import Buckets
 from node.sync.gossip import Gossip
-from node.sync.peers import PeerBook, SyncReason
-from node.sync.server import Server
+from node.sync.peers import RETRY_FIRST_S, PeerBook, SyncReason
+from node.sync.server import IDLE_TIMEOUT_S, Server
 from node.sync.session import Session
 from node.sync.wire import MessageStream, PeerLeft
 from node.transport.base import PeerName, Stream, Transport, TransportError
 from node.verifier import Verifier
-from protocol.errors import PeerFault, Rejected
+from protocol.errors import PeerFault
 
 log = structlog.get_logger("sync")
 
@@ -30,6 +32,11 @@ STREAMS_PER_PEER_MAX = 4
 WANTED_MAX = 16_384
 """Announced ids that wait for a conversation; beyond it reconciliation finds them."""
 JITTER = 0.25
+INTERVAL_S_MAX = IDLE_TIMEOUT_S / 2
+"""However seldom peers are compared, their streams must not fall asleep."""
+PACE_S = 0.05
+"""Between two comparisons with a peer, however often we are nudged."""
+AUDIT_S = 3_600.0
 
 
 class _Inbox:
@@ -38,6 +45,7 @@ class _Inbox:
     def __init__(self) -> None:
         self.wanted: dict[bytes, None] = {}
         self.reason: SyncReason | None = None
+        self.is_audit_due = False
         self._wake = trio.Event()
 
     def put(self, reason: SyncReason, ids: tuple[bytes, ...]) -> None:
@@ -46,7 +54,13 @@ class _Inbox:
                 break
             self.wanted[item] = None
         self.reason = reason
+        self.is_audit_due |= reason is SyncReason.AUDIT
         self._wake.set()
+
+    async def wait_for_nudge(self, timeout_s: float) -> None:
+        """Wait for a nudge or the time-out; the nudge is left for whoever looks next."""
+        with trio.move_on_after(timeout_s):
+            await self._wake.wait()
 
     async def wait(self, timeout_s: float) -> SyncReason:
         with trio.move_on_after(timeout_s):
@@ -58,6 +72,10 @@ class _Inbox:
     def take(self) -> list[bytes]:
         wanted, self.wanted = list(self.wanted), {}
         return wanted
+
+    def take_audit(self) -> bool:
+        is_due, self.is_audit_due = self.is_audit_due, False
+        return is_due
 
 
 class SyncManager:
@@ -86,21 +104,24 @@ class SyncManager:
     ) -> None:
         self._state = state
         self._verifier = verifier
-        self._interval_s = interval_s
+        self._interval_s = min(interval_s, INTERVAL_S_MAX)
         self._limiter = trio.CapacityLimiter(sessions_max)
         self._bootstrap = list(bootstrap)
         self._rng = rng
-        self._server = Server(state, verifier)
         self._inboxes: dict[str, _Inbox] = {}
         self._streams: dict[str, int] = {}
+        self._buckets = Buckets()
         self.book = PeerBook()
         self.gossip = Gossip(state, verifier, gossip_delay_s, self.nudge)
+        self._server = Server(state, verifier, self.gossip.announce_nowait)
 
-    def nudge(self, peer: str, reason: SyncReason, ids: tuple[bytes, ...] = ()) -> None:
-        """Ask for a conversation with a peer now; nothing if it is not connected."""
+    def nudge(self, peer: str, reason: SyncReason, ids: tuple[bytes, ...] = ()) -> bool:
+        """Ask for a conversation with a peer now; return False if it is not connected."""
         inbox = self._inboxes.get(peer)
-        if inbox is not None:
-            inbox.put(reason, ids)
+        if inbox is None:
+            return False
+        inbox.put(reason, ids)
+        return True
 
     def nudge_all(self, reason: SyncReason, ids: tuple[bytes, ...] = ()) -> None:
         """Ask for a conversation with every connected peer."""
@@ -117,20 +138,24 @@ class SyncManager:
     ) -> None:
         """Serve and hold conversations; never returns.
 
-        Tasks: gossip out, gossip in, redial, peer events, and one conversation for each peer.
+        Tasks: gossip out, gossip in, redial, audits, peer events, a conversation for each peer.
         """
         transport.serve(PROTOCOL_ID, lambda stream: self._serve(transport, stream))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.gossip.run_out, transport)
             nursery.start_soon(self.gossip.run_in, transport)
             nursery.start_soon(self._redial, transport)
+            nursery.start_soon(self._audit)
             task_status.started()
             scopes: dict[str, trio.CancelScope] = {}
             for peer in transport.peers():
                 scopes[peer] = trio.CancelScope()
                 nursery.start_soon(self._talk, transport, peer, scopes[peer])
             async for event in transport.peer_events:
-                if event.connected and event.peer not in scopes:
+                if event.connected and self.book.is_banned(event.peer, trio.current_time()):
+                    log.debug("banned_peer_refused", peer=event.peer[-8:])
+                    await transport.disconnect(event.peer)
+                elif event.connected and event.peer not in scopes:
                     log.info("peer_connected", peer=event.peer[-8:])
                     scopes[event.peer] = trio.CancelScope()
                     nursery.start_soon(self._talk, transport, event.peer, scopes[event.peer])
@@ -150,10 +175,19 @@ class SyncManager:
                     await transport.dial(address)
                 except TransportError as error:
                     self.book.fail(name, trio.current_time())
-                    log.debug("dial_failed", code=error.code, peer=name[-8:])
-                else:
-                    self.book.succeed(name)
+                    # The first in a row is for the operator: his address may be wrong.
+                    is_first = self.book.get(name).failures == 1
+                    tell = log.warning if is_first else log.debug
+                    tell("dial_failed", code=error.code, found=error.found, wanted=error.wanted)
             await trio.sleep(REDIAL_S)
+
+    async def _audit(self) -> None:
+        """Now and then compare everything with one peer drawn by lot."""
+        while True:
+            await trio.sleep(AUDIT_S * (1 + JITTER * (2 * self._rng.random() - 1)))
+            names = sorted(self._inboxes)
+            if names:
+                self.nudge(self._rng.choice(names), SyncReason.AUDIT)
 
     # --------------------------------------------------------------------- conversations
 
@@ -163,10 +197,14 @@ class SyncManager:
         try:
             with scope:
                 while True:
+                    if self.book.is_banned(peer, trio.current_time()):
+                        await transport.disconnect(peer)
+                        return
                     await self._converse_guarded(transport, peer, inbox)
-                    record = self.book.get(peer)
-                    wait_s = max(0.1, record.retry_at_s - trio.current_time())
-                    await trio.sleep(wait_s)
+                    wait_s = self.book.get(peer).retry_at_s - trio.current_time()
+                    await trio.sleep(min(max(0.1, wait_s), RETRY_FIRST_S))
+                    # Whoever has news need not wait for the rest of it.
+                    await inbox.wait_for_nudge(wait_s - RETRY_FIRST_S)
         finally:
             if self._inboxes.get(peer) is inbox:
                 del self._inboxes[peer]
@@ -197,26 +235,33 @@ class SyncManager:
             messages,
             record,
             self.gossip.announce_nowait,
+            self.gossip.tell_seal_nowait,
             leads=leads,
         )
         reason = SyncReason.CONNECTED
         status = await session.greet()
         self.book.succeed(peer)
         while True:
+            compared_s = trio.current_time()
             record.sessions += 1
             record.last_reason = reason.value
-            wanted = [item for item in inbox.take() if not self._state.knows(item)]
-            if wanted:
-                await session.fetch(wanted)
+            await self._fetch_wanted(session, inbox)
             async with self._limiter:
                 await session.become_equal(status)
-            spread = 1 + JITTER * (2 * self._rng.random() - 1)
-            reason = await inbox.wait(self._interval_s * spread)
-            if reason is SyncReason.ANNOUNCED and inbox.wanted:
-                # The ids are all there is to it: no need to compare first.
-                fresh = [item for item in inbox.take() if not self._state.knows(item)]
-                await session.fetch(fresh)
+                if inbox.take_audit() and status.epoch == self._state.epoch:
+                    await session.audit()
+            if not session.has_more:
+                spread = 1 + JITTER * (2 * self._rng.random() - 1)
+                reason = await inbox.wait(self._interval_s * spread)
+            # Announced ids are all there is to it: no need to compare first.
+            await self._fetch_wanted(session, inbox)
+            await trio.sleep_until(compared_s + PACE_S)
             status = await session.compare()
+
+    async def _fetch_wanted(self, session: Session, inbox: _Inbox) -> None:
+        wanted = self._state.find_unknown(inbox.take())
+        if wanted:
+            await session.fetch(wanted)
 
     async def _serve(self, transport: Transport, stream: Stream) -> None:
         """Serve one stream of a peer; the bulkhead of whatever it sends."""
@@ -229,7 +274,7 @@ class SyncManager:
             return
         self._streams[peer] = self._streams.get(peer, 0) + 1
         try:
-            await self._server.serve(stream)
+            await self._server.serve(stream, self._buckets.of(peer))
         except PeerFault as fault:
             await self._blame(transport, peer, fault)
         finally:
@@ -237,9 +282,7 @@ class SyncManager:
             if not self._streams[peer]:
                 del self._streams[peer]
 
-    async def _blame(
-        self, transport: Transport, peer: PeerName, fault: PeerFault | Rejected
-    ) -> None:
+    async def _blame(self, transport: Transport, peer: PeerName, fault: PeerFault) -> None:
         banned = self.book.blame(peer, fault.code, trio.current_time())
         self.book.fail(peer, trio.current_time())
         log.warning("peer_fault", peer=peer[-8:], code=fault.code, found=fault.found, banned=banned)

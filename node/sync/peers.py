@@ -14,6 +14,8 @@ BAN_S = 3_600.0
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
 PEERS_REMEMBERED_MAX = 1_024
+REST_MOST_S = 60.0
+"""Longest rest between reconciliations with a peer from whom nothing comes."""
 
 
 class SyncReason(Enum):
@@ -24,11 +26,18 @@ class SyncReason(Enum):
     ANNOUNCED = "announced"
     SEAL_AHEAD = "seal_ahead"
     MISSING_LINK = "missing_link"
+    AUDIT = "audit"
 
 
 @dataclass(slots=True)
 class PeerRecord:
-    """One peer as we know it."""
+    """One peer as we know it.
+
+    Attributes:
+        fruitless: reconciliations in a row that brought nothing, while our last seal was
+            `rested_epoch`.
+        forked_at: hash of a seal that he showed us beside our own of the same epoch.
+    """
 
     faults: int = 0
     last_fault_s: float = 0.0
@@ -43,6 +52,36 @@ class PeerRecord:
     epoch: int = 0
     state_root: bytes = b""
     equal: bool = False
+    fruitless: int = 0
+    rested_epoch: int = 0
+    rest_until_s: float = 0.0
+    forked_at: bytes = b""
+
+    def note_reconciled(self, gained: int, epoch: int, now_s: float, first_rest_s: float) -> None:
+        """Rest longer after each reconciliation that brought nothing; a gain ends that.
+
+        An honest peer that still differs is found equal, or a seal comes, or gossip brings it;
+        one that lies about his set costs us a session now and then.
+
+        Args:
+            gained: new items that came.
+            epoch: our last seal; with a new one everything starts anew.
+            now_s: the time.
+            first_rest_s: after the first fruitless one.
+        """
+        if gained or epoch != self.rested_epoch:
+            self.fruitless = 0
+        if gained:
+            self.rest_until_s = 0.0
+        else:
+            rest_s = min(REST_MOST_S, first_rest_s * 2 ** min(self.fruitless, 10))
+            self.rest_until_s = now_s + rest_s
+            self.fruitless += 1
+        self.rested_epoch = epoch
+
+    def may_reconcile(self, epoch: int, now_s: float) -> bool:
+        """Tell whether it is time for another reconciliation."""
+        return epoch != self.rested_epoch or now_s >= self.rest_until_s
 
 
 class PeerBook:

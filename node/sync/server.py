@@ -1,11 +1,12 @@
 """The answering side of a sync stream: one request, one reply, until the peer leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from node.state_manager import StateManager
-from node.sync.wire import MessageStream, PeerLeft
+from node.sync.budget import Bucket, price
+from node.sync.wire import REQUEST_BYTES_MAX, MessageStream, PeerLeft
 from node.transport.base import Stream
 from node.verifier import Verifier
 from protocol.errors import PeerFault, Rejected
@@ -16,12 +17,14 @@ from protocol.messages import (
     ITEMS_BYTES_MAX,
     ITEMS_PER_MESSAGE_MAX,
     PACKED_IDS_MAX,
+    SCOPE_ALL,
     SCOPE_OPEN,
     SEALS_PER_MESSAGE_MAX,
     VERSION,
     WANT_IDS_MAX,
     Blob,
     GetBlob,
+    GetChain,
     GetIds,
     GetSeals,
     Hello,
@@ -37,12 +40,15 @@ from protocol.messages import (
     unpack_ids,
 )
 from protocol.reconcile import ReconcileSession, Role
+from protocol.seals import Seal
 
 log = structlog.get_logger("sync")
 
 AGENT = "minesync/0.1"
 IDLE_TIMEOUT_S = 120.0
 SEALS_BYTES_MAX = 512 * 1024
+AUDITS_MAX = 2
+"""Audits of peers at the same time; each holds a view of the whole set."""
 
 
 def check_hello(genesis: Genesis, hello: object) -> Hello:
@@ -60,35 +66,65 @@ def check_hello(genesis: Genesis, hello: object) -> Hello:
     return hello
 
 
-class Server:
-    """Serves the state of one peer to others."""
+def announce_nothing(ids: Iterable[bytes]) -> None:
+    """Tell nobody: for a server that only asks."""
 
-    def __init__(self, state: StateManager, verifier: Verifier) -> None:
+
+class _Sitting:
+    """The reconciliation of one stream."""
+
+    def __init__(self) -> None:
+        self.session: ReconcileSession | None = None
+        self.is_audit = False
+
+
+class Server:
+    """Serves the state of one peer to others.
+
+    Args:
+        state: the one door.
+        verifier: shared with gossip.
+        announce: told of ids that a peer pushed here, to be passed on.
+    """
+
+    def __init__(
+        self,
+        state: StateManager,
+        verifier: Verifier,
+        announce: Callable[[Iterable[bytes]], None] = announce_nothing,
+    ) -> None:
         self._state = state
         self._verifier = verifier
+        self._announce = announce
+        self._audits = 0
 
     def build_hello(self) -> Hello:
         """Return our first message."""
         return Hello(VERSION, self._state.network, AGENT, self._state.status())
 
-    async def serve(self, stream: Stream) -> None:
+    async def serve(self, stream: Stream, bucket: Bucket | None = None) -> None:
         """Serve one stream to its end.
+
+        Args:
+            stream: opened by the peer.
+            bucket: what the peer may still ask for.
 
         Raises:
             PeerFault: the peer broke the protocol; the caller keeps the score.
         """
-        messages = MessageStream(stream)
+        bucket = bucket or Bucket()
+        messages = MessageStream(stream, REQUEST_BYTES_MAX)
+        sitting = _Sitting()
         try:
             check_hello(self._state.genesis, await messages.receive(IDLE_TIMEOUT_S))
             await messages.send(self.build_hello())
-            session: ReconcileSession | None = None
             while True:
                 request = await messages.receive(IDLE_TIMEOUT_S)
+                await bucket.take(price(request))
                 if isinstance(request, Ranges):
-                    session, reply = self._reconcile(session, request)
-                    await messages.send(reply)
+                    await messages.send(self._reconcile(sitting, request))
                 else:
-                    await messages.send(await self._answer(request))
+                    await messages.send(await self._answer(request, str(stream.peer)))
         except PeerLeft:
             await messages.aclose()
         except PeerFault as fault:
@@ -99,41 +135,56 @@ class Server:
             await messages.say_bye(error.code, str(error))
             await messages.aclose()
             raise PeerFault(error.code, error.found, error.wanted) from error
+        finally:
+            self._end_session(sitting)
 
-    def _reconcile(
-        self, session: ReconcileSession | None, request: Ranges
-    ) -> tuple[ReconcileSession, Ranges | Status]:
-        """Answer one message of a session; a seal in between ends it with our new status."""
+    def _reconcile(self, sitting: _Sitting, request: Ranges) -> Ranges | Status:
+        """Answer one message of a session; our status says that there can be none now.
+
+        The open sets of different seals cannot be compared, and audits are few at a time.
+        """
         state = self._state
         if request.scope == SCOPE_OPEN and request.epoch != state.epoch:
-            return session or self._open_session(request), state.status()
-        if session is None or request.is_first:
-            session = self._open_session(request)
-        step = session.receive(request.message)
-        return session, Ranges(request.scope, state.epoch, False, step.reply or b"")
+            self._end_session(sitting)
+            return state.status()
+        if sitting.session is None or request.is_first:
+            self._end_session(sitting)
+            if request.scope == SCOPE_ALL and self._audits >= AUDITS_MAX:
+                return state.status()
+            self._begin_session(sitting, request.scope)
+        assert sitting.session is not None
+        step = sitting.session.receive(request.message)
+        return Ranges(request.scope, state.epoch, False, step.reply or b"")
 
-    def _open_session(self, request: Ranges) -> ReconcileSession:
-        items = (
-            self._state.open.fingerprint_items()
-            if request.scope == SCOPE_OPEN
-            else self._state.store.range_view()
-        )
-        return ReconcileSession(items, Role.SERVER)
+    def _begin_session(self, sitting: _Sitting, scope: int) -> None:
+        if scope == SCOPE_ALL:
+            self._audits += 1
+            sitting.is_audit = True
+            sitting.session = ReconcileSession(self._state.store.range_view(), Role.SERVER)
+        else:
+            sitting.session = ReconcileSession(self._state.open.fingerprint_items(), Role.SERVER)
 
-    async def _answer(self, request: object) -> object:
+    def _end_session(self, sitting: _Sitting) -> None:
+        self._audits -= sitting.is_audit
+        sitting.session, sitting.is_audit = None, False
+
+    async def _answer(self, request: object, peer: str) -> object:
         match request:
             case Status():
                 return self._state.status()
             case Want():
                 return self._collect(unpack_ids(request.ids, WANT_IDS_MAX))
             case Items():
-                return await self._take(request)
+                return await self._take(request, peer)
             case GetSeals():
                 return self._collect_seals(request.first)
             case GetIds():
-                ids = self._state.store.journal.sealed_ids(request.epoch)
-                part = ids[request.offset : request.offset + PACKED_IDS_MAX]
-                return Ids(request.epoch, request.offset, pack_ids(part))
+                ids = self._state.store.journal.read_sealed_ids(
+                    request.epoch, request.offset, PACKED_IDS_MAX
+                )
+                return Ids(request.epoch, request.offset, pack_ids(ids))
+            case GetChain():
+                return self._cut_chain(request)
             case GetBlob():
                 return self._cut_blob(request)
             case _:
@@ -156,32 +207,61 @@ class Server:
             (transactions if wire is not None else evidence).append(found)
         return Items(tuple(transactions), tuple(evidence))
 
-    async def _take(self, items: Items) -> Taken:
-        opened = await self._verifier.open_many(items.transactions[:ITEMS_PER_MESSAGE_MAX])
-        accepted = self._state.accept(opened, None)
-        new = sum(self._state.accept_evidence(proof) for proof in items.evidence)
-        return Taken(len(accepted.stored) + new)
+    async def _take(self, items: Items, peer: str) -> Taken:
+        """Put what a peer pushes through the door; what is new is announced onward."""
+        state = self._state
+        opened = await self._verifier.open_many(items.transactions)
+        known = set(state.open.evidence)
+        stored = state.accept(opened, peer).stored
+        for proof in items.evidence:
+            state.accept_evidence(proof)
+        fresh = [item for item in stored if item in state.open.transactions]
+        fresh += sorted(state.open.evidence.keys() - known)
+        self._announce(fresh)
+        return Taken(len(fresh))
 
     def _collect_seals(self, first: int) -> Seals:
         journal = self._state.store.journal
         found: list[SealedIds] = []
         size = 0
         for epoch in range(max(first, 1), self._state.epoch + 1):
-            ids = journal.sealed_ids(epoch)
-            packed = pack_ids(ids) if len(ids) <= PACKED_IDS_MAX else None
             seal = journal.seal(epoch)
             if seal is None:
                 break
+            # What a large epoch takes in is asked for in parts.
+            is_small = Seal.from_bytes(seal).content.count <= PACKED_IDS_MAX
+            packed = pack_ids(journal.sealed_ids(epoch)) if is_small else None
             size += len(seal) + len(packed or b"")
             if found and (size > SEALS_BYTES_MAX or len(found) == SEALS_PER_MESSAGE_MAX):
                 break
             found.append(SealedIds(seal, packed))
         return Seals(tuple(found))
 
+    def _cut_chain(self, request: GetChain) -> Items:
+        journal = self._state.store.journal
+        head = journal.author_head(request.author)
+        wires: list[bytes] = []
+        size = 0
+        seq = -1 if head is None else min(request.last, head[0])
+        while seq >= request.first and len(wires) < ITEMS_PER_MESSAGE_MAX:
+            tx = journal.at(request.author, seq)
+            if tx is None:
+                break
+            wire = tx.wire
+            size += len(wire)
+            if size > ITEMS_BYTES_MAX:
+                break
+            wires.append(wire)
+            seq -= 1
+        return Items(tuple(wires), ())
+
     def _cut_blob(self, request: GetBlob) -> Blob:
-        blob = self._state.store.journal.blob(request.content_hash) or b""
-        data = blob[request.offset : request.offset + BLOB_CHUNK_BYTES_MAX]
-        return Blob(request.content_hash, len(blob), request.offset, data)
+        blobs = self._state.store.journal.blobs
+        total = blobs.size(request.content_hash) or 0
+        data = b""
+        if request.offset < total:
+            data = blobs.read(request.content_hash, request.offset, BLOB_CHUNK_BYTES_MAX)
+        return Blob(request.content_hash, total, request.offset, data)
 
 
 assert PACKED_IDS_MAX * HASH_BYTES <= SEALS_BYTES_MAX

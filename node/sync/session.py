@@ -1,14 +1,16 @@
 """The asking side of a sync stream: make this peer's state at least the other's, and tell him ours.
 
-Steps, each skipped when there is nothing to do: the seals he has beyond ours, each with the
-transactions it takes in; the open sets, reconciled by ranges; links that are missing in chains.
+Steps, each skipped when there is nothing to do: the seals he has beyond ours, each with what it
+takes in; the open sets, reconciled by ranges; links that are missing in chains, our own first.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
+import trio
 
 from node.state_manager import StateManager
+from node.sync.fetching import REPLY_TIMEOUT_S, Fetcher, Turn
 from node.sync.peers import PeerRecord
 from node.sync.server import Server, check_hello
 from node.sync.wire import MessageStream
@@ -19,28 +21,23 @@ from protocol.messages import (
     ITEMS_PER_MESSAGE_MAX,
     SCOPE_ALL,
     SCOPE_OPEN,
-    WANT_IDS_MAX,
-    GetIds,
     GetSeals,
     Hello,
-    Ids,
     Items,
     Ranges,
     SealedIds,
     Seals,
     Status,
     Taken,
-    Want,
-    pack_ids,
-    unpack_ids,
 )
 from protocol.reconcile import ReconcileSession, Role
-from protocol.seals import Seal
+from protocol.seals import Seal, check_seal, compute_seal_hash
 
 log = structlog.get_logger("sync")
 
-REPLY_TIMEOUT_S = 15.0
-LINKS_MAX = 64
+REPEATS_MAX = 8
+"""Sessions that follow at once on one that ended at its limits; less is left each time."""
+FIRST_REST_S = 1.0
 
 
 class Session:
@@ -53,6 +50,7 @@ class Session:
         messages: the stream.
         record: what we remember of the peer; kept up to date.
         announce: told of ids learnt here, to be passed on.
+        tell_seal: told of seals learnt here, likewise.
         leads: this side starts when the open sets differ; the other starts only if they still
             differ at the next comparison, so that nothing travels twice.
     """
@@ -65,17 +63,19 @@ class Session:
         messages: MessageStream,
         record: PeerRecord,
         announce: Callable[[Iterable[bytes]], None],
+        tell_seal: Callable[[SealedIds], None],
         *,
         leads: bool,
     ) -> None:
         self._state = state
-        self._verifier = verifier
         self._server = server
         self._messages = messages
         self._record = record
-        self._announce = announce
         self._leads = leads
         self._waited = False
+        self._fetcher = Fetcher(state, verifier, messages, record, announce, tell_seal)
+        self.has_more = False
+        """The last turn ended before all was done; the next should not wait."""
 
     async def greet(self) -> Status:
         """Exchange hellos; return where the peer stands.
@@ -91,41 +91,94 @@ class Session:
         """Return where the peer stands now."""
         return await self._messages.ask(self._state.status(), Status, REPLY_TIMEOUT_S)
 
-    async def become_equal(self, status: Status) -> None:
-        """Take what the peer has beyond us and give what we have beyond him.
+    async def fetch(self, ids: Sequence[bytes]) -> None:
+        """Ask for items that the peer was said to have.
 
         Raises:
             PeerFault, PeerLeft.
         """
-        state = self._state
-        self._record.epoch = status.epoch
-        self._record.state_root = status.state_root
-        while status.epoch > state.epoch and await self._fetch_seals():
-            pass
-        if status.epoch != state.epoch:
-            self._record.equal = False
-            return
-        if status.seal_hash != state.seal_hash:
-            raise PeerFault(
-                "other_history", status.seal_hash.hex()[:16], state.seal_hash.hex()[:16]
-            )
-        mine = state.status()
-        self._record.equal = mine == status
-        if self._record.equal:
-            self._waited = False
-        elif self._leads or self._waited:
-            await self.reconcile(SCOPE_OPEN)
-        else:
-            self._waited = True
-        links = [item for item in state.open.missing_links(LINKS_MAX) if not state.knows(item)]
-        if links:
-            await self.fetch(links)
+        await self._fetcher.fetch(ids, Turn())
 
-    async def reconcile(self, scope: int) -> None:
-        """Find the differences by ranges; fetch what we lack, push what he lacks.
+    async def become_equal(self, status: Status) -> None:
+        """Take what the peer has beyond us and give what we have beyond him, for one turn.
 
         Raises:
             PeerFault, PeerLeft.
+        """
+        state, record, turn = self._state, self._record, Turn()
+        before = state.epoch
+        record.epoch = status.epoch
+        record.state_root = status.state_root
+        self.has_more = False
+        # After an alarm nothing more is folded here; whatever is fetched would be fetched again.
+        while state.alarm is None and status.epoch > state.epoch:
+            if not await self._fetcher.fetch_seals(turn) or turn.is_over:
+                break
+        if status.epoch != state.epoch:
+            record.equal = False
+            self.has_more = turn.is_over and state.epoch > before
+        elif status.seal_hash != state.seal_hash:
+            record.equal = False
+            await self._examine_fork(status)
+        else:
+            await self._compare_open(status, turn)
+        await self._fetcher.fetch_own(turn)
+        await self._fetcher.fetch_links(turn)
+
+    async def audit(self) -> None:
+        """Compare all that either ever stored, sealed or open, and fetch what is missing here.
+
+        What is equal by every status can still differ: a sum can be forged, a disk can lose.
+
+        Raises:
+            PeerFault, PeerLeft.
+        """
+        gained = await self._reconcile(SCOPE_ALL, Turn())
+        log.info("audited", peer=str(self._messages.peer)[-8:], gained=gained)
+
+    # --------------------------------------------------------------------------- inner parts
+
+    async def _compare_open(self, status: Status, turn: Turn) -> None:
+        state, record = self._state, self._record
+        mine = state.status()
+        if status.state_root != mine.state_root:
+            raise PeerFault(
+                "other_root", status.state_root.hex()[:16], "the root that the same seal bears"
+            )
+        record.equal = mine == status
+        if record.equal:
+            self._waited = False
+            return
+        if not self._leads and not self._waited:
+            self._waited = True
+            return
+        if not record.may_reconcile(state.epoch, trio.current_time()):
+            return
+        epoch = state.epoch
+        gained = await self._reconcile(SCOPE_OPEN, turn)
+        record.note_reconciled(gained, epoch, trio.current_time(), FIRST_REST_S)
+        self.has_more = turn.is_over and gained > 0
+
+    async def _reconcile(self, scope: int, turn: Turn) -> int:
+        """Find the differences by ranges, fetch what we lack, push what he lacks.
+
+        Returns:
+            How many new items came.
+        """
+        gained = 0
+        for _ in range(REPEATS_MAX):
+            came, is_partial = await self._reconcile_once(scope, turn)
+            gained += came
+            if not is_partial or turn.is_over:
+                break
+        return gained
+
+    async def _reconcile_once(self, scope: int, turn: Turn) -> tuple[int, bool]:
+        """Hold one session.
+
+        Returns:
+            How many new items came, and whether there is more to find: it ended at a limit of its
+            own, and something was fetched or pushed.
         """
         state = self._state
         view = state.open.fingerprint_items() if scope == SCOPE_OPEN else state.store.range_view()
@@ -136,124 +189,77 @@ class Session:
         need: list[bytes] = []
         epoch = state.epoch
         while True:
-            await self._messages.send(Ranges(scope, epoch, is_first, message))
-            reply = await self._messages.receive(REPLY_TIMEOUT_S)
+            request = Ranges(scope, epoch, is_first, message)
+            reply = await self._messages.ask_any(request, REPLY_TIMEOUT_S)
             if isinstance(reply, Status):
-                # A seal came in between on his side: what was open is not any more.
-                return
+                # A seal came in between on his side: what was open is not any more. Or he has no
+                # place for an audit now.
+                return 0, False
             if not isinstance(reply, Ranges):
                 raise PeerFault("wrong_reply", type(reply).__name__, "Ranges")
             is_first = False
             step = session.receive(reply.message)
             have.extend(step.have)
             need.extend(step.need)
-            if step.done or step.reply is None:
+            if step.done or step.reply is None or turn.is_over:
                 break
             message = step.reply
         log.debug("reconciled", have=len(have), need=len(need), scope=scope)
-        if need:
-            await self.fetch(need)
-        if have and scope != SCOPE_ALL:
-            await self._push(have)
+        gained = await self._fetcher.fetch(need, turn)
+        taken = await self._push(have, turn) if scope == SCOPE_OPEN else 0
+        return gained, step.is_partial and gained + taken > 0
 
-    async def fetch(self, ids: Sequence[bytes], *, for_seal: bool = False) -> int:
-        """Ask for items and put them through the door; return how many came.
-
-        Raises:
-            PeerFault: he sent what was not asked for, or what is no transaction.
-            PeerLeft: he left.
-        """
-        state = self._state
-        left = [item for item in ids if not state.knows(item)]
-        came = 0
-        while left:
-            chunk = left[:WANT_IDS_MAX]
-            items = await self._messages.ask(Want(pack_ids(chunk)), Items, REPLY_TIMEOUT_S)
-            asked = set(chunk)
-            try:
-                opened = await self._verifier.open_many(items.transactions)
-                found = {tx.tx_id for tx in opened}
-                for proof in items.evidence:
-                    found.add(state.take_evidence(proof))
-            except Rejected as error:
-                raise PeerFault(error.code, error.found, error.wanted) from error
-            if not found <= asked:
-                raise PeerFault("unasked_item", f"{len(found - asked)} items", "what was asked for")
-            if for_seal:
-                state.store_for_seal(opened, str(self._messages.peer))
-            else:
-                accepted = state.accept(opened, str(self._messages.peer))
-                self._announce([*accepted.stored, *accepted.evidence])
-            came += len(found)
-            self._record.received += len(found)
-            if not found:
-                # He has none of these: the next chunk may still hold some.
-                left = left[len(chunk) :]
-            else:
-                left = [item for item in left if item not in found]
-        return came
-
-    async def _push(self, ids: Sequence[bytes]) -> None:
+    async def _push(self, ids: Sequence[bytes], turn: Turn) -> int:
+        """Send the peer items; return how many of them he says are new to him."""
         journal = self._state.store.journal
         transactions: list[bytes] = []
         evidence: list[bytes] = []
-        size = 0
+        size = taken = 0
         for item in ids:
+            if turn.is_over:
+                return taken
             wire = journal.wire(item)
             found = wire or journal.evidence_proof(item)
             if found is None:
                 continue
             full = len(transactions) + len(evidence) >= ITEMS_PER_MESSAGE_MAX
             if full or size + len(found) > ITEMS_BYTES_MAX:
-                await self._push_items(transactions, evidence)
+                taken += await self._push_items(transactions, evidence)
                 transactions, evidence, size = [], [], 0
             (transactions if wire is not None else evidence).append(found)
             size += len(found)
         if transactions or evidence:
-            await self._push_items(transactions, evidence)
+            taken += await self._push_items(transactions, evidence)
+        return taken
 
-    async def _push_items(self, transactions: list[bytes], evidence: list[bytes]) -> None:
+    async def _push_items(self, transactions: list[bytes], evidence: list[bytes]) -> int:
         items = Items(tuple(transactions), tuple(evidence))
-        await self._messages.ask(items, Taken, REPLY_TIMEOUT_S)
+        reply = await self._messages.ask(items, Taken, REPLY_TIMEOUT_S)
         self._record.sent += len(transactions) + len(evidence)
+        return reply.count
 
-    async def _fetch_seals(self) -> bool:
-        """Take one run of seals; return whether it moved us on."""
-        state = self._state
-        before = state.epoch
-        reply = await self._messages.ask(GetSeals(before + 1), Seals, REPLY_TIMEOUT_S)
-        for sealed in reply.seals:
-            if not await self._take_seal(sealed):
-                break
-        return state.epoch > before
+    async def _examine_fork(self, status: Status) -> None:
+        """Ask for the seal that the peer has in the place of ours.
 
-    async def _take_seal(self, sealed: SealedIds) -> bool:
+        Two valid seals of one epoch are the doing of the sealers, and a matter for people. Both
+        sides keep what they have and go on telling each other what is open.
+
+        Raises:
+            PeerFault: he cannot show one.
+        """
+        if self._record.forked_at == status.seal_hash:
+            return
         state = self._state
+        reply = await self._messages.ask(GetSeals(status.epoch), Seals, REPLY_TIMEOUT_S)
         try:
-            seal = Seal.from_bytes(sealed.seal)
-            if seal.content.epoch <= state.epoch:
-                return True
-            ids = unpack_ids(sealed.ids) if sealed.ids is not None else await self._fetch_ids(seal)
-            while True:
-                # Gossip may have brought this very seal while we were fetching.
-                if seal.content.epoch <= state.epoch:
-                    return True
-                result = state.apply_seal(seal, ids)
-                if result.applied or not result.missing:
-                    return result.applied
-                if not await self.fetch(result.missing, for_seal=True):
-                    return False
+            shown = Seal.from_bytes(reply.seals[0].seal) if reply.seals else None
+            if shown is None or compute_seal_hash(state.network, shown.content) != status.seal_hash:
+                raise PeerFault("other_history", status.seal_hash.hex()[:16], "the seal itself")
+            sealers = state.genesis.sealers
+            check_seal(state.network, shown, shown.content.prev, status.epoch, sealers)
         except Rejected as error:
             raise PeerFault(error.code, error.found, error.wanted) from error
-
-    async def _fetch_ids(self, seal: Seal) -> list[bytes]:
-        self._state.check_next_seal(seal)
-        ids: list[bytes] = []
-        while len(ids) < seal.content.count:
-            request = GetIds(seal.content.epoch, len(ids))
-            reply = await self._messages.ask(request, Ids, REPLY_TIMEOUT_S)
-            part = unpack_ids(reply.ids)
-            if not part:
-                raise PeerFault("ids_short", f"{len(ids)} ids", seal.content.count)
-            ids.extend(part)
-        return ids
+        self._record.forked_at = status.seal_hash
+        log.critical(
+            "sealers_forked", epoch=status.epoch, theirs=status.seal_hash, ours=state.seal_hash
+        )

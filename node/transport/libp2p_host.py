@@ -370,4 +370,6 @@ def _translate_dial_error(address: str, error: BaseException) -> TransportError:
         chain.append(cause)
     if any(isinstance(one, PeerIDMismatchesPubkey) for one in chain):
         return TransportError("peer_mismatch", f"another peer at {address}", "the one named")
-    return TransportError("dial_failed", f"{address}: {chain[-1]}", "a peer that answers")
+    # The last but for what the operating system said: that is in the text of ours above it.
+    known = [one for one in chain if not isinstance(one, OSError | BaseExceptionGroup)]
+    return TransportError("dial_failed", f"{address}: {known[-1]}", "a peer that answers")

@@ -5,6 +5,7 @@ error, and connections land on either. Here the port is bound before anything el
 """
 
 import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -123,7 +124,7 @@ class TcpTransport(ITransport):
             # Names are looked up by the operating system.
             stream = await trio.open_tcp_stream(address.host, address.port)
         except OSError as error:
-            raise OpenConnectionError(str(error)) from error
+            raise OpenConnectionError(_describe(error)) from error
         return RawConnection(BufferedTcpStream(stream), True)
 
     def create_listener(self, handler_function: THandler) -> IListener:
@@ -145,6 +146,14 @@ class TcpTransport(ITransport):
     def protocols(self) -> list[str]:
         """Name the protocols that libp2p matches addresses with."""
         return ["tcp"]
+
+
+def _describe(error: OSError) -> str:
+    """Return why no connection came about; trio holds the reasons of every address it tried."""
+    if isinstance(error.__cause__, BaseExceptionGroup):
+        found = [one for one in error.__cause__.exceptions if isinstance(one, OSError)]
+        return ", ".join(dict.fromkeys(os.strerror(one.errno or 0) for one in found))
+    return error.strerror or str(error)
 
 
 class _BoundListener(IListener):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from node.transport.base import TransportError
 
-_WANTED = "/ip4|ip6|dns4|dns6/<host>/tcp/<port>, then /p2p/<peer>"
+_WANTED = "/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>, then /p2p/<peer>"
 _ADDRESS_CHARS_MAX = 512
 
 
@@ -45,7 +45,7 @@ def parse_tcp_address(text: str) -> TcpAddress:
 
 
 def _is_host(family: str, host: str) -> bool:
-    if family in ("dns4", "dns6"):
+    if family in ("dns", "dns4", "dns6"):
         labels = host.removesuffix(".").split(".")
         return len(host) <= 253 and all(
             0 < len(label) <= 63 and label.isascii() and label.replace("-", "x").isalnum()

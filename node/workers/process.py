@@ -131,6 +131,7 @@ class WorkerProcess:
         self._pings = 0
         self._crossed: deque[str] = deque(maxlen=CONCURRENCY_MAX)
         self._lines = RateWindow(LINES_PER_S_MAX)
+        self._last_task = ""
         self._last_words = ""
 
     async def live(self) -> WorkerFault:
@@ -340,6 +341,7 @@ class WorkerProcess:
             self._crossed.append(request.id)
         flight.outcome = reply
         del self.flights[request.id]
+        self._last_task = request.id
         flight.done.set()
         self._on_change()
 
@@ -347,7 +349,8 @@ class WorkerProcess:
         self._last_words = show(line)
         if window.is_excess(trio.current_time()):
             return
-        tasks = ",".join([*self.flights][:TASKS_LOGGED_MAX])
+        # What a worker writes just before it answers is often read just after its answer.
+        tasks = ",".join([*self.flights][:TASKS_LOGGED_MAX]) or self._last_task
         _log.info(
             "worker_stderr",
             role=self.spec.role,

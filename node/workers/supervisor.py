@@ -103,7 +103,7 @@ class Worker:
         self.spec = spec
         self.policy = policy or WorkerPolicy()
         self._state = WorkerState.STARTING
-        self._reason = "not started yet"
+        self._reason = "no hello yet"
         self._life: WorkerProcess | None = None
         self._changed = trio.Event()
         self._reset = trio.Event()

@@ -75,7 +75,8 @@ def _check_against_params(terms: TaskTerms, params: Params) -> None:
     level = terms.difficulty
     least, most = params.reward_min[level], params.reward_max[level]
     if not is_reward_in_range(params, level, terms.reward):
-        raise Refused("reward_out_of_range", terms.reward, f"{least}..{most} for {level.name}")
+        wanted = f"{least} to {most} nano for {level.name.lower()}"
+        raise Refused("reward_out_of_range", f"{terms.reward} nano", wanted)
     shortest, longest = params.submission_epochs_min, params.submission_epochs_max
     if not shortest <= terms.submission_epochs <= longest:
         raise Refused("window_out_of_range", terms.submission_epochs, f"{shortest}..{longest}")

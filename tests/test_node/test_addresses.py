@@ -67,6 +67,8 @@ def test_a_peer_that_can_be_dialled_is_accepted(text: str) -> None:
         f"/ip4/127.0.0.1/udp/7030/p2p/{PEER}",
         f"/ip4/127.0.0.1/tcp/7030/p2p/{PEER}/",
         f"/ip4/127.0.0.1/tcp/7030/p2p/{PEER[:-1]}0",
+        f"/ip4/127.0.0.1/tcp/7030/p2p/{PEER[:-1]}",
+        f"/ip4/127.0.0.1/tcp/7030/p2p/{'z' * 50}",
         "/ip4/127.0.0.1/tcp/7030/p2p/short",
         f"/unix/127.0.0.1/tcp/7030/p2p/{PEER}",
         f"/dns/-bad-/tcp/7030/p2p/{PEER}",

@@ -155,3 +155,29 @@ def test_a_token_that_others_can_read_is_not_sent(tmp_path: Path) -> None:
         with pytest.raises(KeyFileError) as caught:
             connect(paths)
     assert caught.value.code == "key_readable_by_others"
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"a\nb", b"", b"two words"])
+def test_a_token_that_is_none_is_one_line(tmp_path: Path, token: bytes) -> None:
+    paths = DataPaths(tmp_path / "home")
+    with NodeLock.acquire(paths.lock, started_ms=0, version="0") as lock:
+        lock.publish_rpc_url("http://127.0.0.1:1")
+        create_private(paths.rpc_token, token)
+        with pytest.raises(KeyFileError) as caught:
+            connect(paths)
+    assert caught.value.code == "key_malformed"
+    assert "\n" not in str(caught.value)
+    assert find_exit(caught.value) is Exit.KEY
+
+
+def test_a_lock_that_names_a_stranger_means_that_no_node_runs(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path / "home")
+    with NodeLock.acquire(paths.lock, started_ms=0, version="0") as lock:
+        lock.publish_rpc_url("http://127.0.0.1:1")
+        left = paths.lock.read_bytes()
+        with pytest.raises(KeyFileError, match="key_missing"):
+            connect(paths)
+    paths.lock.write_bytes(left)
+    with pytest.raises(RpcError) as caught:
+        connect(paths)
+    assert find_exit(caught.value) is Exit.NOT_RUNNING

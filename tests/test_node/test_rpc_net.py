@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from node.roles.desk import WorkerDesk
 from node.transport.memory import MemoryNetwork
@@ -76,6 +77,28 @@ async def test_a_cut_parts_peers_and_healing_makes_them_equal_again(tmp_path: Pa
         assert (await alice.call("task_get", task_id=there))["title"] == "On that side"
         link = await bob.call("dev_link", peer_name="alice", delay_ms=10)
         assert (link["peer"], link["delay_ms"]) == ("alice", 10)
+
+
+async def test_a_banned_peer_is_named_and_not_dialled(tmp_path: Path) -> None:
+    genesis, network = a_genesis(), MemoryNetwork()
+    async with (
+        a_served_peer(tmp_path, name="alice", genesis=genesis, network=network) as alice,
+        a_served_peer(tmp_path, name="bob", genesis=genesis, network=network) as bob,
+    ):
+        (address,) = (await alice.call("net_addresses"))["items"]
+        bob.peer.sync.book.blame("alice", "wrong_network", trio.current_time())
+        with pytest.raises(RpcRefused) as caught:
+            await bob.call("net_peer_add", address=address)
+        assert caught.value.name == "wrong_network"
+        assert (await bob.call("net_peers"))["items"] == []
+
+
+def test_a_worker_is_given_only_the_types_that_the_operator_chose() -> None:
+    worker = FakeWorker(kinds=("general_task", "code_analysis"))
+    desk = WorkerDesk(worker, "solver", "python solve.py", ("code_analysis",))
+    assert desk.kinds == ("code_analysis",)
+    assert desk.can_take("code_analysis")
+    assert not desk.can_take("general_task")
 
 
 async def test_workers_obey_the_operator(tmp_path: Path) -> None:

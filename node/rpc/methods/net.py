@@ -2,11 +2,18 @@
 
 from typing import Any
 
+import trio
+
 from node.addresses import MULTIADDR_CHARACTERS_MAX, check_peer_address
 from node.peer import Peer
+from node.rpc.errors import NETWORK, RpcFault
 from node.rpc.method import Method, Param, bad_param, read_text
-from node.transport.base import read_peer_name
+from node.transport.base import PeerName, read_peer_name
 from protocol.errors import BlamedError
+
+GREETING_S = 2.0
+"""How long `net_peer_add` waits for what a peer that was dialled says of itself."""
+GREETING_POLL_S = 0.02
 
 
 def list_peers(peer: Peer) -> dict[str, Any]:
@@ -15,7 +22,9 @@ def list_peers(peer: Peer) -> dict[str, Any]:
     items = []
     for name in peer.transport.peers():
         record = peer.sync.book.get(name)
-        if record.equal:
+        if peer.sync.book.is_banned(name, trio.current_time()):
+            standing = "banned"
+        elif record.equal:
             standing = "equal"
         elif record.epoch < epoch:
             standing = "behind"
@@ -31,6 +40,7 @@ def list_peers(peer: Peer) -> dict[str, Any]:
                 "received": record.received,
                 "sent": record.sent,
                 "faults": record.faults,
+                "last_fault": record.last_fault_code or None,
                 "last_reason": record.last_reason,
             }
         )
@@ -45,10 +55,31 @@ async def add_peer(peer: Peer, *, address: str) -> dict[str, Any]:
         except BlamedError as error:
             raise bad_param("address", error.found, error.wanted) from error
     name = read_peer_name(address)
-    peer.sync.add_bootstrap(address)
+    _refuse_banned(peer, name)
     if name not in peer.transport.peers():
         await peer.transport.dial(address)
+    # It answers, but as whom? One of another network is found out by its first words.
+    with trio.move_on_after(GREETING_S):
+        while True:
+            _refuse_banned(peer, name)
+            if name not in peer.transport.peers():
+                wanted = f"a peer of network {peer.genesis.network.hex()} that has not banned us"
+                raise RpcFault(NETWORK, "peer_hung_up", f"{name} left at once", wanted)
+            if peer.sync.book.get(name).sessions:
+                break
+            await trio.sleep(GREETING_POLL_S)
+    peer.sync.add_bootstrap(address)
     return {"peer": str(name)}
+
+
+def _refuse_banned(peer: Peer, name: PeerName) -> None:
+    """Raise what a peer was banned for, if it is."""
+    if peer.sync.book.is_banned(name, trio.current_time()):
+        code = peer.sync.book.get(name).last_fault_code
+        if code == "wrong_network":
+            wanted = f"a peer of network {peer.genesis.network.hex()}"
+            raise RpcFault(NETWORK, code, f"{name} of another network", wanted)
+        raise RpcFault(NETWORK, "peer_banned", f"{name} for {code}", "a peer that is not banned")
 
 
 def list_addresses(peer: Peer) -> dict[str, Any]:

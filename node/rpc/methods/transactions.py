@@ -39,8 +39,23 @@ def take_wire(peer: Peer, wire: bytes, source: str | None) -> SignedTransaction:
     if accepted.evidence:
         raise RpcFault(REFUSED, "equivocated", f"seq {tx.header.seq} twice", "one of each seq")
     for _, code in accepted.refused:
-        raise RpcFault(REFUSED, code, tx.tx_id.hex()[:16], "a transaction that can be stored now")
+        raise RpcFault(REFUSED, code, *_explain_refusal(code, tx, peer.state.epoch))
     return tx
+
+
+def _explain_refusal(code: str, tx: SignedTransaction, sealed: int) -> tuple[str, str]:
+    """Return what the door found in a transaction that it did not take, and what it wanted."""
+    header = tx.header
+    match code:
+        case "too_far_ahead":
+            return f"epoch {header.epoch}", f"one soon after the last sealed one, {sealed}"
+        case "wrong_anchor":
+            wanted = f"the first bytes of the seal of epoch {header.epoch - 1}"
+            return f"anchor {header.anchor.hex()}", wanted
+        case "unknown_account":
+            return f"author {header.author.hex()}", "an account that holds coins"
+        case _:
+            return f"transaction {tx.tx_id.hex()}", "one that can be stored now"
 
 
 def get_transaction(peer: Peer, *, tx_id: bytes) -> dict[str, Any]:
