@@ -171,6 +171,8 @@ def exec_command(
     """Run another command on one peer: `exec n2 -- task list`."""
     from node.cli import run_command
 
+    if not words:
+        raise DevnetError("no_command", f"exec {peer}", f"exec {peer} -- and a command of minesync")
     paths = where.open().devnet.data_paths(where.open().devnet.peer(peer).name)
     return run_command([*words, "--data-dir", str(paths.root)])
 
@@ -264,14 +266,15 @@ def demo(
     where: Where = HERE,
 ) -> int:
     """Show it all: peers start, tasks are published, answered, judged and paid."""
+    chosen = choose_seed() if seed is None else seed
+    count = COUNT_DEFAULT if peers is None else peers
+    plan = DemoPlan(where.root, count, tasks, chosen, once, faults)
+    plan.check()
     # What an earlier demonstration left may go; what somebody made with `up` may not.
     if (where.root / "devnet.json").exists():
         if Devnet.load(where.root).manifest.name != DEMO_NAME:
             raise DevnetError("devnet_exists", where.root, "`minesync devnet down --purge` first")
         _purge(where.root)
-    chosen = choose_seed() if seed is None else seed
-    count = COUNT_DEFAULT if peers is None else peers
-    plan = DemoPlan(where.root, count, tasks, chosen, once, faults)
     is_good = trio.run(run_demo, plan, make_console())
     return Exit.OK if is_good else Exit.FAILED
 

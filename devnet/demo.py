@@ -16,10 +16,17 @@ from devnet.checks import Ledger, Survey, run_checks, survey_devnet
 from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
 from devnet.faults import heal, kill, partition, restart
-from devnet.founding import DEMO_NAME, found_devnet
+from devnet.founding import DEMO_NAME, assign_roles, found_devnet
 from devnet.layout import Devnet
 from devnet.live import REFRESH_S, Screen
-from devnet.load import SUBMISSION_EPOCHS, Acknowledged, Publication, Workload, publish_all
+from devnet.load import (
+    SUBMISSION_EPOCHS,
+    Acknowledged,
+    Publication,
+    Workload,
+    check_count,
+    publish_all,
+)
 from devnet.observe import COMPLETED, NetworkView, Observer
 from devnet.report import render_report
 from devnet.session import run_guarded
@@ -32,6 +39,10 @@ FAULTY_EPOCHS = 12
 """For answers, when there are faults: they end well before."""
 CUT_S = 3.0
 _OVER = frozenset({COMPLETED, "expired", "cancelled"})
+
+
+MINERS_MIN = 2
+"""One publishes, another answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,18 @@ class DemoPlan:
     seed: int
     once: bool
     faults: bool
+
+    def check(self) -> None:
+        """Check that the plan can be carried out, before anything of an earlier one is replaced.
+
+        Raises:
+            DevnetError: `bad_count`, `no_publisher`.
+        """
+        miners = assign_roles(self.peers).count("miner")
+        if miners < MINERS_MIN:
+            found = f"{self.peers} peers, {miners} of them miners"
+            raise DevnetError("no_publisher", found, "5 peers or more")
+        check_count(self.tasks)
 
 
 async def run_demo(plan: DemoPlan, console: Console) -> bool:

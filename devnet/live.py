@@ -34,7 +34,12 @@ class Screen:
     def __init__(self, console: Console, devnet: Devnet) -> None:
         self._console = console
         self._devnet = devnet
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        # Gone at the end: the report that follows says it all again.
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True)
+            if console.is_terminal
+            else None
+        )
         self._began_s = trio.current_time()
         self._last_line = ""
         self._last_epoch = -QUIET_EPOCHS

@@ -79,6 +79,16 @@ def find_sources() -> tuple[Path, ...]:
     return tuple(found)
 
 
+def check_count(count: int) -> None:
+    """Check a number of tasks.
+
+    Raises:
+        DevnetError: `bad_count`.
+    """
+    if not 1 <= count <= TASKS_MAX:
+        raise DevnetError("bad_count", f"{count} tasks", f"1 to {TASKS_MAX}")
+
+
 class Workload:
     """A stream of tasks that its seed determines.
 
@@ -102,7 +112,7 @@ class Workload:
         epochs: int = SUBMISSION_EPOCHS,
     ) -> None:
         if not publishers or participants_max < 1:
-            found = f"{len(publishers)} publishers, {participants_max} places for answers"
+            found = f"{len(publishers)} publishers"
             raise DevnetError("no_publisher", found, "two miners: one publishes, one answers")
         self._random = random.Random(seed)
         self._publishers = tuple(publishers)
@@ -128,8 +138,7 @@ class Workload:
         Raises:
             DevnetError: `bad_count`.
         """
-        if not 1 <= count <= TASKS_MAX:
-            raise DevnetError("bad_count", f"{count} tasks", f"1 to {TASKS_MAX}")
+        check_count(count)
         for place in range(count):
             path = self._random.choice(find_sources())
             yield self._build(self._publishers[place % len(self._publishers)], path)

@@ -75,6 +75,8 @@ _BY_CODE: dict[str, Exit] = {
     "port_in_use": Exit.PORT_IN_USE,
     "unknown_param": Exit.USAGE,
     "unknown_peer": Exit.USAGE,
+    "no_command": Exit.USAGE,
+    "no_publisher": Exit.USAGE,
     "unreachable": Exit.NOT_RUNNING,
     "worker_failed": Exit.WORKER,
     "wrong_network": Exit.WRONG_NETWORK,

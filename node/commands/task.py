@@ -78,7 +78,8 @@ def publish(
     method = "task_estimate" if dry_run else "task_publish"
     with connect(common.paths) as client:
         params = read_genesis(common.paths.genesis).params
-        terms["submission_epochs"] = params.submission_epochs_min if window is None else window
+        if window is not None:
+            terms["submission_epochs"] = window
         terms["stake_required"] = str(params.stake_min[level] if staked is None else staked)
         terms["required_reviewers"] = params.reviewers_min if reviewers is None else reviewers
         terms["consensus_threshold"] = max(params.consensus_threshold_min, share)

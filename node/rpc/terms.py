@@ -28,9 +28,17 @@ TEXT_CHARACTERS_MAX = 2_048
 SLUG_CHARACTERS_MAX = 64
 PLACES_DEFAULT = 10
 THRESHOLD_DEFAULT = SCALE * 6 // 10
+WINDOW_DEFAULT_MS = 60_000
+"""Where epochs are short, the least window is over before a person can answer."""
 QUALITY_DEFAULT = 60
 
 _slug = read_text(SLUG_CHARACTERS_MAX)
+
+
+def choose_window(params: Params) -> int:
+    """Return how many epochs answers are awaited if the publisher does not say."""
+    wanted = max(params.submission_epochs_min, WINDOW_DEFAULT_MS // params.epoch_ms)
+    return min(wanted, params.submission_epochs_max)
 
 
 def _read_enum(members: type[IntEnum]) -> Callable[[str, Any], Any]:
@@ -92,7 +100,7 @@ def read_terms(
         data_bytes=data_bytes,
         reward=take("reward", read_amount, 0),
         submission_epochs=take(
-            "submission_epochs", read_int(1, (1 << 31) - 1), params.submission_epochs_min
+            "submission_epochs", read_int(1, (1 << 31) - 1), choose_window(params)
         ),
         stake_required=take("stake_required", read_amount, params.stake_min[difficulty]),
         max_participants=take("max_participants", read_int(1, 255), PLACES_DEFAULT),

@@ -80,7 +80,15 @@ class TestPeer:
     __test__ = False
 
     def __init__(
-        self, name: str, genesis: Genesis, store: Store, network: MemoryNetwork, folder: Path
+        self,
+        name: str,
+        genesis: Genesis,
+        store: Store,
+        network: MemoryNetwork,
+        folder: Path,
+        *,
+        interval_s: float = 0.2,
+        sessions_max: int = 4,
     ) -> None:
         self.name = name
         self.signer = a_signer(name)
@@ -89,9 +97,9 @@ class TestPeer:
         self.sync = SyncManager(
             self.state,
             Verifier(self.state.intake, is_threaded=False),
-            interval_s=0.2,
+            interval_s=interval_s,
             gossip_delay_s=0.001,
-            sessions_max=4,
+            sessions_max=sessions_max,
             bootstrap=(),
             rng=random.Random(name),
         )

@@ -88,12 +88,24 @@ def test_logs_show_the_end_of_each_without_what_moves_a_terminal(
     assert capsys.readouterr().out.splitlines() == ["n1 | late \\x1b[2J", "n3 | other"]
 
 
-def test_a_demonstration_replaces_only_a_demonstration(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["-n", "4"], ["--tasks", "0"], ["-n", "0"]])
+def test_a_demonstration_that_cannot_be_leaves_the_earlier_one(
+    tmp_path: Path, words: list[str]
+) -> None:
     root = tmp_path / "net"
     found_devnet(root, 3, 7, name=DEMO_NAME)
-    # Four peers have one miner, who could answer nobody: the new one ends before any peer starts.
-    assert run_command(["devnet", "demo", "-n", "4", "--dir", str(root)]) != Exit.OK
-    assert len(Devnet.load(root).names) == 4
+    assert run_command(["devnet", "demo", *words, "--dir", str(root)]) == Exit.USAGE
+    assert len(Devnet.load(root).names) == 3
+
+
+def test_a_demonstration_replaces_nothing_but_a_demonstration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "net"
+    found_devnet(root, 3, 7)
+    assert run_command(["devnet", "demo", "--dir", str(root)]) != Exit.OK
+    assert "devnet_exists" in capsys.readouterr().err
+    assert len(Devnet.load(root).names) == 3
 
 
 def test_parameters_are_read_from_the_command_line() -> None:

@@ -143,9 +143,7 @@ def test_status_is_0_when_ready_and_1_with_the_failing_checks_when_not(ask: Ask)
     assert json.loads(outcome.out)["epoch"] == 7
 
 
-def test_a_publication_is_sent_with_the_least_that_the_network_allows(
-    ask: Ask, tmp_path: Path
-) -> None:
+def test_a_publication_leaves_the_window_to_the_node(ask: Ask, tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text("x = 1\n")
     outcome = ask(
@@ -164,7 +162,6 @@ def test_a_publication_is_sent_with_the_least_that_the_network_allows(
         "title": "A title",
         "description": "what is wanted",
         "reward": "12500000000",
-        "submission_epochs": 4,
         "stake_required": "1000000000",
         "max_participants": 10,
         "required_reviewers": 3,

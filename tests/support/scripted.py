@@ -1,0 +1,164 @@
+"""A peer that says what a test wants, true or not, and honest peers beside it in virtual time."""
+
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from node.sync.manager import PROTOCOL_ID
+from node.sync.server import Server
+from node.sync.wire import MessageStream, PeerLeft
+from node.transport.base import PeerName, Stream
+from node.transport.memory import MemoryNetwork, MemoryTransport
+from node.verifier import Verifier
+from protocol.errors import PeerFault
+from protocol.genesis import Genesis
+from protocol.messages import VERSION, Hello, Status
+from storage.store import Store
+from tests.support.chains import a_state
+from tests.support.peers import TestPeer, a_genesis
+
+Answer = Callable[[object], object | Awaitable[object]]
+
+
+def a_status(genesis: Genesis, **changes: object) -> Status:
+    """Return the status of a new peer, changed."""
+    fresh = a_state(genesis).status()
+    fields = {name: changes.get(name, getattr(fresh, name)) for name in Status.__slots__}
+    return Status(**fields)
+
+
+class Liar:
+    """A scripted peer: answers each request as it is told to, and counts them.
+
+    Args:
+        answer: the reply to a request; None to leave without one.
+        status: what its hello says.
+    """
+
+    def __init__(self, genesis: Genesis, answer: Answer, status: Callable[[], Status]) -> None:
+        self.genesis = genesis
+        self.answer = answer
+        self.status = status
+        self.asked: Counter[str] = Counter()
+        self.requests: list[object] = []
+        self.transport: MemoryTransport
+
+    def build_hello(self) -> Hello:
+        """Return the first message, both ways."""
+        return Hello(VERSION, self.genesis.network, "liar", self.status())
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer one stream."""
+        messages = MessageStream(stream)
+        try:
+            await messages.receive(60)
+            await messages.send(self.build_hello())
+            while True:
+                request = await messages.receive(600)
+                self.asked[type(request).__name__] += 1
+                self.requests.append(request)
+                reply = self.answer(request)
+                if inspect.isawaitable(reply):
+                    reply = await reply
+                if reply is None:
+                    return
+                await messages.send(reply)
+        except (PeerLeft, PeerFault):
+            return
+
+    @asynccontextmanager
+    async def talk_to(self, peer: str) -> AsyncIterator[MessageStream]:
+        """Open a stream of our own to a peer, hellos exchanged."""
+        messages = MessageStream(await self.transport.open_stream(PeerName(peer), PROTOCOL_ID))
+        try:
+            await messages.ask(self.build_hello(), Hello, 60)
+            yield messages
+        finally:
+            await messages.aclose()
+
+
+class Village:
+    """Honest peers and liars on one network in memory."""
+
+    def __init__(self, folder: Path, genesis: Genesis) -> None:
+        self.folder = folder
+        self.genesis = genesis
+        self.network = MemoryNetwork()
+        self.peers: dict[str, TestPeer] = {}
+        self._stack = AsyncExitStack()
+
+    async def add(
+        self,
+        name: str,
+        *,
+        store: Store | None = None,
+        interval_s: float = 0.2,
+        sessions_max: int = 4,
+    ) -> TestPeer:
+        """Let an honest peer in; connected to nobody yet."""
+        peer = TestPeer(
+            name,
+            self.genesis,
+            store or Store.in_memory(self.genesis),
+            self.network,
+            self.folder,
+            interval_s=interval_s,
+            sessions_max=sessions_max,
+        )
+        await self._stack.enter_async_context(peer.run())
+        self.peers[name] = peer
+        return peer
+
+    async def add_liar(
+        self, name: str, answer: Answer, status: Callable[[], Status] | None = None
+    ) -> Liar:
+        """Let a scripted peer in; connected to nobody yet."""
+        liar = Liar(self.genesis, answer, status or (lambda: a_status(self.genesis)))
+        liar.transport = await self._stack.enter_async_context(
+            self.network.open(name, validate=lambda data: True)
+        )
+        liar.transport.serve(PROTOCOL_ID, liar.serve)
+        return liar
+
+    async def connect(self, *names: str) -> None:
+        """Connect these peers in a line."""
+        for one, other in zip(names, names[1:], strict=False):
+            await self.peers[one].transport.dial(f"/memory/{other}/p2p/{other}")
+
+    async def close(self) -> None:
+        """Stop all."""
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def a_village(folder: Path, genesis: Genesis | None = None) -> AsyncIterator[Village]:
+    """Give a network without peers; whoever was let in stops with the block."""
+    village = Village(folder, genesis or a_genesis())
+    try:
+        yield village
+    finally:
+        await village.close()
+
+
+def an_honest_answer(peer: TestPeer) -> Callable[[object], Awaitable[object]]:
+    """Return what answers as an honest peer of this state would."""
+    server = Server(peer.state, Verifier(peer.state.intake, is_threaded=False))
+
+    async def answer(request: object) -> object:
+        return await server._answer(request, "liar")
+
+    return answer
+
+
+def count_wanted(requests: Sequence[object]) -> int:
+    """Return how many ids requests asked for by name."""
+    return sum(len(ids) // 32 for ids in (getattr(one, "ids", b"") for one in requests))
+
+
+async def pass_time(seconds: float) -> None:
+    """Let virtual time pass."""
+    await trio.sleep(seconds)
