@@ -6,7 +6,9 @@
       │       ├ blobs                 inputs of tasks
       │       ├ author                batches of our own transactions
       │       ├ sealer                if this account seals
-      │       └ monitor               lag of the loop
+      │       ├ monitor               lag of the loop
+      │       ├ backups               copies of the database, when asked for
+      │       └ repair                refilling after damage
       └ front ┬ door                  the RPC, if there is one
               ├ workers               one supervised program for each role
               └ registrar, miner, validator, claimer
@@ -28,6 +30,7 @@ import structlog
 import trio
 
 from node.author import Author
+from node.backups import BackupDesk
 from node.clock import Clock
 from node.config import Config
 from node.events import Broadcast
@@ -35,6 +38,7 @@ from node.high_water import HighWater
 from node.monitor import Monitor
 from node.paths import DataPaths
 from node.peer import Peer
+from node.repair import RepairWatch
 from node.roles.answer_box import AnswerBox
 from node.roles.crew import Crew, OpenWorker, choose_programs
 from node.roles.miner import DrawBytes
@@ -163,6 +167,7 @@ async def run_peer(
             roles=(*crew.names, *(("sealer",) if seals else ())),
             monitor=Monitor(ports.clock),
             counts=TaskCounts(state),
+            backups=BackupDesk(ports.store, is_threaded=ports.is_threaded),
             stop=trio.Event() if stop is None else stop,
             log_control=log_control,
         )
@@ -170,6 +175,8 @@ async def run_peer(
             await back.start(sync.run, transport)
             back.start_soon(BlobFetcher(state, Server(state, verifier)).run, transport)
             back.start_soon(peer.monitor.run)
+            back.start_soon(peer.backups.run)
+            back.start_soon(RepairWatch(state, sync.book, transport).run)
             if author is not None:
                 back.start_soon(author.run)
             if seals is not None:

@@ -146,6 +146,9 @@ class Author:
 
     def _check_chain(self) -> None:
         """Refuse to sign on a database that is older than what this account signed."""
+        reason = self._state.store.needs_repair
+        if reason is not None:
+            raise Rejected("store_in_repair", reason, "a database refilled from peers")
         mark = self._mark.get(self.address)
         next_seq = self._state.next_link(self.address)[0]
         if mark is not None and next_seq <= mark:

@@ -27,6 +27,7 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("conflicts", "node.commands.conflicts:conflicts", "What the rules refused, and why."),
     ("key", "node.commands.key:app", "Account keys: new, list, show, import, export."),
     ("worker", "node.commands.worker:app", "Try out a solver, or begin one."),
+    ("db", "node.commands.db:app", "Inspect, check, back up, restore, repair the database."),
     ("config", "node.commands.configure:app", "Show, check and explain the configuration."),
     ("devnet", "devnet.cli:app", "Networks of many nodes on this machine."),
     ("version", "node.commands.version:version", "Print the version."),
@@ -102,7 +103,7 @@ def _check_command(command: str) -> None:
 def _report_failure(error: BaseException, is_json: bool) -> int:
     """Report an error that blames somebody; anything else is a bug and keeps its traceback."""
     # Here and below: what only an error needs, only an error loads.
-    from node.exits import Exit, find_blamed, find_exit, is_interrupt, render_line
+    from node.exits import Exit, find_blamed, find_exit, find_hint, is_interrupt, render_line
 
     if is_interrupt(error):
         sys.stderr.write("minesync: interrupted\n")
@@ -110,7 +111,7 @@ def _report_failure(error: BaseException, is_json: bool) -> int:
     blamed = find_blamed(error)
     if blamed is None:
         raise error
-    hint = getattr(blamed, "hint", "")
+    hint = find_hint(blamed)
     code = Exit.USAGE if isinstance(blamed, _UsageProblem) else find_exit(blamed)
     if is_json:
         import json

@@ -116,6 +116,13 @@ def find_exit(error: BlamedError) -> Exit:
     return Exit.REFUSED if number in RPC_REFUSALS else Exit.FAILED
 
 
+def find_hint(error: BlamedError) -> str:
+    """Return what to do about an error, empty if only the line itself can tell."""
+    if isinstance(error, Corrupt) and error.code != "backup_damaged":
+        return "minesync db repair"
+    return str(getattr(error, "hint", ""))
+
+
 def find_blamed(error: BaseException) -> BlamedError | None:
     """Return the error to report: itself, or the only kind of trouble in a group of tasks.
 

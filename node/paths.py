@@ -7,7 +7,7 @@ The folder is private, and so is what is in it:
     db/            the replicated state             answers/       answers not revealed yet
     signed_seq     the highest numbers ever signed  sealed_epoch   the highest epoch ever sealed
     rpc.token      who reads it may command         node.lock      who runs here, where it answers
-    logs/          if the operator asks for them
+    backups/       copies of what was signed      logs/          if the operator asks for them
 """
 
 import os
@@ -50,6 +50,11 @@ class DataPaths:
     def database(self) -> Path:
         """The folder of the database."""
         return self.root / "db"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of backups, unless the operator names another."""
+        return self.root / "backups"
 
     @property
     def signed_seq(self) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import trio
 
 from node.author import Author
+from node.backups import BackupDesk
 from node.clock import Clock
 from node.config import Config
 from node.monitor import Monitor
@@ -39,6 +40,7 @@ class Peer:
         roles: the names of the roles that are on, sorted.
         monitor: how the process does.
         counts: how many tasks are in each phase.
+        backups: takes orders for backups.
         stop: set by whoever wants the node to end.
         log_control: the log of this process, if it is this node's to steer.
     """
@@ -59,6 +61,7 @@ class Peer:
     roles: tuple[str, ...]
     monitor: Monitor
     counts: TaskCounts
+    backups: BackupDesk
     stop: trio.Event
     log_control: LogControl | None
 

@@ -84,6 +84,8 @@ class Sealer:
         log.error("sealer_stopped", reason=self._state.alarm)
 
     def _is_behind(self) -> bool:
+        if self._state.store.needs_repair is not None:
+            return True
         mark = self._mark.get(self._signer.address)
         return mark is not None and self._state.epoch < mark
 

@@ -232,6 +232,15 @@ class Journal:
         """
         return _read_evidence_row(row).proof
 
+    @staticmethod
+    def sealed_in(row: bytes) -> int | None:
+        """Return the epoch whose seal took in the evidence of a row, None if none did.
+
+        Raises:
+            Corrupt: `evidence_damaged`.
+        """
+        return _read_evidence_row(row).sealed
+
     def stage_evidence(self, batch: Batch, proof: Evidence) -> None:
         """Add evidence."""
         row = EvidenceRow(proof.author, proof.seq, proof.to_bytes(), None)

@@ -34,8 +34,8 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealed:
-    """One epoch as the journal holds it, verified."""
+class SealedEpoch:
+    """One epoch as a journal or a backup holds it, verified."""
 
     seal: Seal
     seal_hash: bytes
@@ -60,10 +60,10 @@ def replay(journal: Journal, store: Store) -> Replay:
             return Replay(store.head.epoch, str(error))
         if sealed is None:
             return Replay(store.head.epoch, None)
-        _apply(store, sealed)
+        apply_epoch(store, sealed)
 
 
-def _read_epoch(journal: Journal, store: Store, intake: Intake, epoch: int) -> _Sealed | None:
+def _read_epoch(journal: Journal, store: Store, intake: Intake, epoch: int) -> SealedEpoch | None:
     """Return the next epoch, None if the journal has no seal for it.
 
     Raises:
@@ -74,13 +74,9 @@ def _read_epoch(journal: Journal, store: Store, intake: Intake, epoch: int) -> _
     if data is None:
         return None
     seal = Seal.from_bytes(data)
-    genesis = store.genesis
-    seal_hash = check_seal(genesis.network, seal, store.head.seal_hash, epoch, genesis.sealers)
-    ids = journal.sealed_ids(epoch)
-    if len(ids) != seal.content.count or compute_set_root(ids) != seal.content.set_root:
-        raise Corrupt("sealed_ids_differ", f"{len(ids)} ids", f"those of seal {epoch}")
+    seal_hash = check_next_seal(store, seal)
     transactions, evidence = [], []
-    for item in ids:
+    for item in journal.sealed_ids(epoch):
         wire = journal.wire(item)
         if wire is not None:
             tx = intake.open(wire)
@@ -92,10 +88,44 @@ def _read_epoch(journal: Journal, store: Store, intake: Intake, epoch: int) -> _
         if proof is None:
             raise Corrupt("transaction_missing", f"no {item.hex()[:16]}", f"all of seal {epoch}")
         evidence.append(read_evidence(intake, proof))
-    return _Sealed(seal, seal_hash, ids, transactions, evidence)
+    return check_set(seal, seal_hash, transactions, evidence)
 
 
-def _apply(store: Store, sealed: _Sealed) -> None:
+def check_next_seal(store: Store, seal: Seal) -> bytes:
+    """Return the hash of a seal that follows the head of `store`.
+
+    Raises:
+        Rejected: `seal_…`.
+    """
+    genesis, epoch = store.genesis, store.head.epoch + 1
+    return check_seal(genesis.network, seal, store.head.seal_hash, epoch, genesis.sealers)
+
+
+def check_set(
+    seal: Seal,
+    seal_hash: bytes,
+    transactions: list[SignedTransaction],
+    evidence: list[Evidence],
+) -> SealedEpoch:
+    """Return an epoch once its items are those that its seal signed.
+
+    Raises:
+        Corrupt: `sealed_ids_differ`.
+    """
+    ids = sorted([tx.tx_id for tx in transactions] + [proof.evidence_id for proof in evidence])
+    content = seal.content
+    if len(ids) != content.count or compute_set_root(ids) != content.set_root:
+        raise Corrupt("sealed_ids_differ", f"{len(ids)} ids", f"those of seal {content.epoch}")
+    return SealedEpoch(seal, seal_hash, ids, transactions, evidence)
+
+
+def apply_epoch(store: Store, sealed: SealedEpoch) -> None:
+    """Fold a verified epoch and commit it.
+
+    Raises:
+        InvariantBroken: its set folds to another state than the sealed one.
+        StorageError: `store` cannot write.
+    """
     content = sealed.seal.content
     genesis = store.genesis
     epoch = Epoch(

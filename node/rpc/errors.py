@@ -51,11 +51,14 @@ _HINTS = {
     "not_ready": "see the checks of node_status",
     "own_chain_behind": "wait until this node is in sync with its peers again",
     "rate_limited": "wait a second, or raise rpc.requests_per_s",
+    "store_in_repair": "wait for peers; without any, stop and use minesync db repair --accept",
     "unfunded": "a smaller amount, or wait for a payment to be sealed",
     "unknown_method": "rpc_discover lists every method",
     "wrong_phase": "see the status of the task",
 }
-_RETRYABLE = frozenset({"deadline", "not_ready", "own_chain_behind", "rate_limited"})
+_RETRYABLE = frozenset(
+    {"deadline", "not_ready", "own_chain_behind", "rate_limited", "store_in_repair"}
+)
 
 
 class RpcFault(BlamedError):

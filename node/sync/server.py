@@ -124,7 +124,7 @@ class Server:
                 if isinstance(request, Ranges):
                     await messages.send(self._reconcile(sitting, request))
                 else:
-                    await messages.send(await self._answer(request, str(stream.peer)))
+                    await messages.send(await self.answer(request, str(stream.peer)))
         except PeerLeft:
             await messages.aclose()
         except PeerFault as fault:
@@ -168,7 +168,12 @@ class Server:
         self._audits -= sitting.is_audit
         sitting.session, sitting.is_audit = None, False
 
-    async def _answer(self, request: object, peer: str) -> object:
+    async def answer(self, request: object, peer: str) -> object:
+        """Return the reply to a request that stands by itself: any but `Ranges`.
+
+        Raises:
+            PeerFault, Rejected: it is none, or holds what is none.
+        """
         match request:
             case Status():
                 return self._state.status()

@@ -83,13 +83,14 @@ async def a_served_peer(
     genesis: Genesis | None = None,
     network: MemoryNetwork | None = None,
     has_key: bool = True,
+    store: Store | None = None,
 ) -> AsyncIterator[ServedPeer]:
     """Run the peer of somebody of the cast while the block lasts."""
     genesis = genesis or a_genesis()
     wire = network or MemoryNetwork()
     ports = Ports(
         clock=SystemClock(),
-        store=Store.in_memory(genesis),
+        store=store or Store.in_memory(genesis),
         open_transport=lambda validate: wire.open(name, validate=validate),
         rng=random.Random(name),
         signed=HighWater(folder / f"{name}.signed"),

@@ -2,11 +2,10 @@
 
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
-
-import trio
 
 from node.sync.manager import PROTOCOL_ID
 from node.sync.server import Server
@@ -24,11 +23,9 @@ from tests.support.peers import TestPeer, a_genesis
 Answer = Callable[[object], object | Awaitable[object]]
 
 
-def a_status(genesis: Genesis, **changes: object) -> Status:
-    """Return the status of a new peer, changed."""
-    fresh = a_state(genesis).status()
-    fields = {name: changes.get(name, getattr(fresh, name)) for name in Status.__slots__}
-    return Status(**fields)
+def a_status(genesis: Genesis) -> Status:
+    """Return the status of a peer that has nothing yet."""
+    return a_state(genesis).status()
 
 
 class Liar:
@@ -126,7 +123,7 @@ class Village:
 
     async def connect(self, *names: str) -> None:
         """Connect these peers in a line."""
-        for one, other in zip(names, names[1:], strict=False):
+        for one, other in pairwise(names):
             await self.peers[one].transport.dial(f"/memory/{other}/p2p/{other}")
 
     async def close(self) -> None:
@@ -149,16 +146,6 @@ def an_honest_answer(peer: TestPeer) -> Callable[[object], Awaitable[object]]:
     server = Server(peer.state, Verifier(peer.state.intake, is_threaded=False))
 
     async def answer(request: object) -> object:
-        return await server._answer(request, "liar")
+        return await server.answer(request, "liar")
 
     return answer
-
-
-def count_wanted(requests: Sequence[object]) -> int:
-    """Return how many ids requests asked for by name."""
-    return sum(len(ids) // 32 for ids in (getattr(one, "ids", b"") for one in requests))
-
-
-async def pass_time(seconds: float) -> None:
-    """Let virtual time pass."""
-    await trio.sleep(seconds)

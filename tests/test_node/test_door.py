@@ -151,10 +151,11 @@ def let_seal(state: StateManager, tx: SignedTransaction) -> None:
 
 
 def let_die(state: StateManager, tx: SignedTransaction) -> None:
-    # Stored in time, but held back by a link that lacks until it is too late.
     state.accept([tx], None)
-    state.open.effective.clear()
-    pass_epochs(state, count=3)
+    for _ in range(3):
+        state.open.effective.clear()
+        pass_epochs(state, count=1)
+    assert state.store.journal.sealed_epoch(tx.tx_id) is None
 
 
 FIRST_HALVES: dict[str, Callable[[StateManager, SignedTransaction], None]] = {

@@ -5,6 +5,7 @@ from node.rpc.methods import (
     accounts,
     answers,
     checks,
+    database,
     dev,
     miners,
     net,
@@ -26,6 +27,7 @@ ALWAYS: tuple[Method, ...] = (
     *miners.METHODS,
     *transactions.METHODS,
     *checks.METHODS,
+    *database.METHODS,
     *workers.METHODS,
 )
 

@@ -8,18 +8,10 @@ from node.peer import Peer
 from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
 from node.rpc.pages import build_page, show_as_of
 from node.rpc.views import show_ruling
+from node.state_check import StateReport, check_state
 from protocol.fold import rule_evidence
-from protocol.invariants import SUM_RULES
-from protocol.invariants_rows import ROW_RULES
-from protocol.lthash import LtHash
 from protocol.records import Ruling
-from protocol.scene import Scene
-from protocol.tables import ALL
-from protocol.view import Key
 
-ROWS_MAX = 200_000
-"""Of a state that is checked in memory, rule by rule; of a larger one only the root."""
-ROWS_PER_TURN = 500
 FAULTS_SHOWN_MAX = 20
 DEADLINE_MS = 120_000
 """A large state takes its time; others are served meanwhile."""
@@ -74,38 +66,28 @@ def list_evidence(peer: Peer) -> dict[str, Any]:
 async def run_check(peer: Peer) -> dict[str, Any]:
     """Compute the state root anew from the rows, add all money up, check every row's rules."""
     state = peer.state
-    # All scans begin in one step: each shows the rows of this moment, whatever is sealed meanwhile.
-    epoch, wanted = state.epoch, state.state_root
-    is_whole = state.store.totals.rows <= ROWS_MAX
-    scans = [(table, state.store.rows.scan(table)) for table in ALL]
-    rows_hash = LtHash()
-    rows: dict[Key, Any] = {}
-    count = 0
-    for table, scan in scans:
-        for key, record in scan:
-            rows_hash.add_row(table.name, key, table.encode_row(record))
-            count += 1
-            if is_whole:
-                rows[(table.name, key)] = record
-            if count % ROWS_PER_TURN == 0:
-                await trio.lowlevel.checkpoint()
-    found = rows_hash.state_root()
-    scene = Scene.of_rows(rows)
-    rules = (*ROW_RULES, *SUM_RULES) if is_whole else ()
-    broken: list[str] = []
-    for rule in rules:
-        broken += [f"{rule.__name__}: {text}" for text in rule(scene)]
+    steps = check_state(state.store)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            report: StateReport = end.value
+            break
         await trio.lowlevel.checkpoint()
+    return {"ok": report.is_sound and state.alarm is None, **show_report(report, state.alarm)}
+
+
+def show_report(report: StateReport, alarm: str | None) -> dict[str, Any]:
+    """Return a report for people and programs."""
     return {
-        "ok": found == wanted and not broken and state.alarm is None,
-        "epoch": epoch,
-        "rows": count,
-        "state_root": wanted.hex(),
-        "recomputed_root": found.hex(),
-        "root_equal": found == wanted,
-        "rules_checked": len(rules),
-        "broken": broken[:FAULTS_SHOWN_MAX],
-        "alarm": state.alarm,
+        "epoch": report.epoch,
+        "rows": report.rows,
+        "state_root": report.wanted.hex(),
+        "recomputed_root": report.found.hex(),
+        "root_equal": report.found == report.wanted,
+        "rules_checked": report.rules_checked,
+        "broken": list(report.broken[:FAULTS_SHOWN_MAX]),
+        "alarm": alarm,
     }
 
 
