@@ -27,6 +27,7 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("conflicts", "node.commands.conflicts:conflicts", "What the rules refused, and why."),
     ("key", "node.commands.key:app", "Account keys: new, list, show, import, export."),
     ("worker", "node.commands.worker:app", "Try out a solver, or begin one."),
+    ("db-report", "node.commands.db_report:db_report", "How the database does: calls and times."),
     ("config", "node.commands.configure:app", "Show, check and explain the configuration."),
     ("devnet", "devnet.cli:app", "Networks of many nodes on this machine."),
     ("version", "node.commands.version:version", "Print the version."),

@@ -26,12 +26,14 @@ from storage.indexes import INDEXES_VERSION
 from storage.journal import OPEN, Journal, Sealing
 from storage.memory import MemoryEngine
 from storage.meta import META, Head, Totals
+from storage.metered import MeteredEngine
 from storage.overlay import OverlayView
 from storage.queries import Queries
 from storage.range_index import RangeIndex
 from storage.rebuild import rebuild_indexes
 from storage.rocks import RocksEngine, RocksSettings
 from storage.rows import Rows
+from storage.stats import PerformanceReport, build_report
 from storage.view import StoreView
 
 
@@ -39,6 +41,7 @@ class Store:
     """One peer's state at rest.
 
     Attributes:
+        engine: where the bytes are, measured.
         head: the last seal and the state it left.
         totals: what is stored, counted as it was written.
         journal: signed transactions, chains, evidence, seals, blobs.
@@ -53,7 +56,7 @@ class Store:
             WrongNetwork: the database has another genesis.
             Corrupt: its counts do not fit what it holds.
         """
-        self.engine = engine
+        self.engine = engine = MeteredEngine(engine)
         self.genesis = genesis
         self.rows = Rows(engine, RowCache())
         self.journal = Journal(engine, genesis)
@@ -227,9 +230,10 @@ class Store:
         Raises:
             StorageError: `folder_not_empty`, `no_files` for a store in memory, or as `Full`.
         """
-        if not isinstance(self.engine, RocksEngine):
+        engine = self.engine.inner
+        if not isinstance(engine, RocksEngine):
             raise StorageError("no_files", "a store in memory", "one in a folder")
-        self.engine.checkpoint(path)
+        engine.checkpoint(path)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -246,6 +250,14 @@ class Store:
     def range_view(self) -> RangeView:
         """Return everything sealed or open by (epoch, id), as of now."""
         return OverlayView(self._ranges.snapshot(), self.journal.open_items())
+
+    def report_performance(self) -> PerformanceReport:
+        """Return how storage did since it was opened.
+
+        Raises:
+            StorageError: as `Engine.properties`.
+        """
+        return build_report(self.engine.stats, self.rows.cache, self.engine)
 
     # --------------------------------------------------------------------------- inner parts
 

@@ -8,6 +8,7 @@ from node.rpc.methods import (
     dev,
     miners,
     net,
+    performance,
     rewards,
     running,
     tasks,
@@ -27,6 +28,7 @@ ALWAYS: tuple[Method, ...] = (
     *transactions.METHODS,
     *checks.METHODS,
     *workers.METHODS,
+    *performance.METHODS,
 )
 
 
