@@ -22,14 +22,13 @@ def _render(console: Console, data: dict[str, Any]) -> None:
             line.get("operation"),
             line.get("calls"),
             line.get("errors"),
-            line.get("rows"),
             _show_kib(line.get("bytes")),
             _show_us(line.get("p50_ns")),
             _show_us(line.get("p99_ns")),
         ]
         for line in data.get("operations") or []
     ]
-    columns = ("table", "operation", "calls", "errors", "rows", "KiB", "p50 us", "p99 us")
+    columns = ("table", "operation", "calls", "errors", "KiB", "p50 us", "p99 us")
     show_table(console, columns, rows)
     console.print()
     cache = data.get("cache") or {}

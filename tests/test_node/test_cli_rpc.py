@@ -341,7 +341,7 @@ def test_the_report_of_the_database_is_a_table_that_fits(ask: Ask) -> None:
     outcome = ask("db-report", db_report=lambda: report)
     assert outcome.code == 0
     words = [" ".join(text.split()) for text in outcome.out.splitlines()]
-    assert "ai_reward_distributions get_many 1234567 0 1234567 3906251 2 20" in words
+    assert "ai_reward_distributions get_many 1234567 0 3906251 2 20" in words
     assert {"cache hits 75 %", "stored KiB 3", "background errors 0"} <= set(words)
     shown = ask("db-report", "--json", db_report=lambda: report)
     assert json.loads(shown.out) == report
