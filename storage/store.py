@@ -27,6 +27,7 @@ from storage.journal import OPEN, Journal, Sealing
 from storage.memory import MemoryEngine
 from storage.meta import META, Head, Totals
 from storage.metered import MeteredEngine
+from storage.migrations import SCHEMA, keep_copy, migrate, read_schema, stage_schema
 from storage.overlay import OverlayView
 from storage.queries import Queries
 from storage.range_index import RangeIndex
@@ -50,9 +51,10 @@ class Store:
     """
 
     def __init__(self, engine: Engine, genesis: Genesis) -> None:
-        """Stand on an open engine; write the genesis into a new one.
+        """Stand on an open engine; write the genesis into a new one, migrate an old one.
 
         Raises:
+            FormatTooNew: a later release wrote it.
             WrongNetwork: the database has another genesis.
             Corrupt: its counts do not fit what it holds.
         """
@@ -62,12 +64,18 @@ class Store:
         self.journal = Journal(engine, genesis)
         self.view = StoreView(engine, self.rows)
         self.queries = Queries(engine, self.rows)
+        schema = read_schema(engine)
         head = meta.read_head(engine)
         if head is None:
             self._write_genesis()
+            schema = SCHEMA
             head = meta.read_head(engine)
         if head is None or engine.get(META, meta.GENESIS) != genesis.hash:
             raise WrongNetwork("wrong_genesis", "another genesis", genesis.hash.hex()[:16])
+        if schema < SCHEMA:
+            if isinstance(engine.inner, RocksEngine):
+                keep_copy(engine.inner, genesis.network)
+            migrate(engine)
         self.head = head
         self.totals = meta.read_totals(engine)
         self._ranges = RangeIndex(engine)
@@ -290,6 +298,7 @@ class Store:
         _, rows = stage_changes(batch, changes)
         meta.stage_head(batch, Head(0, self.genesis.hash, rows_hash))
         meta.stage_totals(batch, replace(meta.NOTHING, rows=rows))
+        stage_schema(batch)
         batch.put(META, meta.GENESIS, self.genesis.hash)
         batch.put(META, meta.INDEXES, bytes([INDEXES_VERSION]))
         self.engine.write(batch, sync=True)
