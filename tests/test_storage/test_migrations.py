@@ -16,6 +16,7 @@ from storage.memory import MemoryEngine
 from storage.meta import META
 from storage.migrations import MIGRATIONS, SCHEMA, SCHEMA_KEY, migrate, read_schema
 from storage.rocks import RocksEngine
+from storage.salvage import salvage
 from storage.scrub import scrub
 from storage.store import Store
 from tests.support.builders import a_genesis
@@ -184,3 +185,12 @@ def test_no_schema_names_a_release_that_is_still_to_come() -> None:
     releases = [parse(one.release) for one in MIGRATIONS]
     assert releases == sorted(releases)
     assert releases[-1] <= parse(VERSION)
+
+
+def test_a_salvage_of_an_old_database_keeps_its_blobs(tmp_path: Path) -> None:
+    make_old_folder(tmp_path / "db")
+    store = salvage(tmp_path / "db", a_genesis()).store
+    assert read_schema(store.engine) == SCHEMA
+    for size, data in zip(BLOB_SIZES, make_blobs(), strict=True):
+        assert store.journal.blob(compute_content_hash(data[:size])) == data[:size]
+    store.close()
