@@ -248,8 +248,9 @@ def check_outside(store: Store, folder: Path) -> None:
     Raises:
         StorageError: `backup_inside_database`.
     """
-    if isinstance(store.engine, RocksEngine):
-        database = store.engine.path.resolve()
+    engine = store.engine.inner
+    if isinstance(engine, RocksEngine):
+        database = engine.path.resolve()
         if folder.resolve().is_relative_to(database):
             raise StorageError("backup_inside_database", folder, f"a folder outside {database}")
 

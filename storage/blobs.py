@@ -1,9 +1,10 @@
 """Blobs: what is too large for a transaction, under the hash of its content.
 
-    blobs    hash -> size (8 BE)
-             hash, offset (8 BE) -> up to 64 KiB
+    blobs          hash -> size (8 BE)
+    blob_pieces    hash, offset (8 BE) -> up to 64 KiB
 
-In pieces, because a peer asks for pieces and RocksDB does not like large values.
+In pieces, because a peer asks for pieces and RocksDB does not like large values. In two tables, so
+that listing blobs does not read them.
 """
 
 from protocol.errors import Rejected
@@ -12,7 +13,7 @@ from protocol.task_types import BLOB_BYTES_MAX
 from storage.engine import Batch, Engine
 from storage.errors import Corrupt
 
-BLOBS = "blobs"
+BLOBS, PIECES = "blobs", "blob_pieces"
 PIECE_BYTES = 64 << 10
 
 
@@ -52,7 +53,7 @@ class Blobs:
         first = offset // PIECE_BYTES * PIECE_BYTES
         lower = content_hash + first.to_bytes(8, "big")
         upper = content_hash + (offset + size).to_bytes(8, "big")
-        pieces = b"".join(piece for _, piece in self._engine.scan(BLOBS, lower, upper))
+        pieces = b"".join(piece for _, piece in self._engine.scan(PIECES, lower, upper))
         return pieces[offset - first : offset - first + size]
 
     def put(self, content_hash: bytes, data: bytes) -> None:
@@ -72,7 +73,7 @@ class Blobs:
         batch.put(BLOBS, content_hash, len(data).to_bytes(8, "big"))
         for offset in range(0, len(data), PIECE_BYTES):
             piece = data[offset : offset + PIECE_BYTES]
-            batch.put(BLOBS, content_hash + offset.to_bytes(8, "big"), piece)
+            batch.put(PIECES, content_hash + offset.to_bytes(8, "big"), piece)
         self._engine.write(batch, sync=True)
 
     def delete(self, content_hash: bytes) -> int:
@@ -83,6 +84,6 @@ class Blobs:
         batch = Batch()
         batch.delete(BLOBS, content_hash)
         for offset in range(0, size, PIECE_BYTES):
-            batch.delete(BLOBS, content_hash + offset.to_bytes(8, "big"))
+            batch.delete(PIECES, content_hash + offset.to_bytes(8, "big"))
         self._engine.write(batch, sync=False)
         return size

@@ -33,6 +33,7 @@ NODE_TABLES = (
     "seals",
     "evidence",
     "blobs",
+    "blob_pieces",
     "peers",
     "meta",
 )

@@ -98,6 +98,14 @@ class Folder:
             raise WrongNetwork("wrong_network", found, f"{self.network.hex()}, as in the genesis")
         return str(marker["state"])
 
+    def is_whole(self) -> bool:
+        """Tell whether the database in it was written to its end.
+
+        Raises:
+            StorageError: as `check_marker`.
+        """
+        return self.check_marker() == _READY
+
     def set_aside(self) -> "Folder":
         """Rename the folder to the first free `<name>.damaged-<n>` and return it."""
         number = 1

@@ -4,6 +4,7 @@
 "totals"        what the journal and the rows hold, written in the batch that changes it
 "genesis"       the genesis hash
 "indexes"       version of `storage.indexes`
+"schema"        number, and the release that reads it: `storage.migrations`
 "needs_repair"  why, after a salvage
 "local/" name   records of others on this machine
 """

@@ -17,9 +17,10 @@ from protocol.intake import Intake
 from storage import meta
 from storage.blobs import BLOBS
 from storage.engine import Batch, Engine, Row
-from storage.errors import Corrupt
+from storage.errors import Corrupt, StorageError
 from storage.folder import Folder
 from storage.journal import EVIDENCE, TRANSACTIONS, Journal
+from storage.migrations import migrate
 from storage.replay import Replay, replay
 from storage.rocks import RocksEngine, RocksSettings, repair_files
 from storage.store import Store
@@ -105,6 +106,9 @@ def _carry_over(source: Engine, store: Store) -> int:
     for _, row in _scan_around_damage(source, EVIDENCE):
         with suppress(Rejected, Corrupt):
             store.put_evidence(read_evidence(intake, Journal.read_proof(row)))
+    with suppress(StorageError):
+        # What does not arrive here is fetched from peers: it is named by its hash.
+        migrate(source)
     blobs = Journal(source, store.genesis).blobs
     for key, _ in _scan_around_damage(source, BLOBS):
         with suppress(Rejected, Corrupt):

@@ -26,12 +26,15 @@ from storage.indexes import INDEXES_VERSION
 from storage.journal import OPEN, Journal, Sealing
 from storage.memory import MemoryEngine
 from storage.meta import META, Head, Totals
+from storage.metered import MeteredEngine
+from storage.migrations import SCHEMA, keep_copy, migrate, read_schema, stage_schema
 from storage.overlay import OverlayView
 from storage.queries import Queries
 from storage.range_index import RangeIndex
 from storage.rebuild import rebuild_indexes
 from storage.rocks import RocksEngine, RocksSettings
 from storage.rows import Rows
+from storage.stats import PerformanceReport, build_report
 from storage.view import StoreView
 
 
@@ -39,6 +42,7 @@ class Store:
     """One peer's state at rest.
 
     Attributes:
+        engine: where the bytes are, measured.
         head: the last seal and the state it left.
         totals: what is stored, counted as it was written.
         journal: signed transactions, chains, evidence, seals, blobs.
@@ -47,24 +51,31 @@ class Store:
     """
 
     def __init__(self, engine: Engine, genesis: Genesis) -> None:
-        """Stand on an open engine; write the genesis into a new one.
+        """Stand on an open engine; write the genesis into a new one, migrate an old one.
 
         Raises:
+            FormatTooNew: a later release wrote it.
             WrongNetwork: the database has another genesis.
             Corrupt: its counts do not fit what it holds.
         """
-        self.engine = engine
+        self.engine = engine = MeteredEngine(engine)
         self.genesis = genesis
         self.rows = Rows(engine, RowCache())
         self.journal = Journal(engine, genesis)
         self.view = StoreView(engine, self.rows)
         self.queries = Queries(engine, self.rows)
+        schema = read_schema(engine)
         head = meta.read_head(engine)
         if head is None:
             self._write_genesis()
+            schema = SCHEMA
             head = meta.read_head(engine)
         if head is None or engine.get(META, meta.GENESIS) != genesis.hash:
             raise WrongNetwork("wrong_genesis", "another genesis", genesis.hash.hex()[:16])
+        if schema < SCHEMA:
+            if isinstance(engine.inner, RocksEngine):
+                keep_copy(engine.inner, genesis.network)
+            migrate(engine)
         self.head = head
         self.totals = meta.read_totals(engine)
         self._ranges = RangeIndex(engine)
@@ -227,9 +238,10 @@ class Store:
         Raises:
             StorageError: `folder_not_empty`, `no_files` for a store in memory, or as `Full`.
         """
-        if not isinstance(self.engine, RocksEngine):
+        engine = self.engine.inner
+        if not isinstance(engine, RocksEngine):
             raise StorageError("no_files", "a store in memory", "one in a folder")
-        self.engine.checkpoint(path)
+        engine.checkpoint(path)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -246,6 +258,14 @@ class Store:
     def range_view(self) -> RangeView:
         """Return everything sealed or open by (epoch, id), as of now."""
         return OverlayView(self._ranges.snapshot(), self.journal.open_items())
+
+    def report_performance(self) -> PerformanceReport:
+        """Return how storage did since it was opened.
+
+        Raises:
+            StorageError: as `Engine.properties`.
+        """
+        return build_report(self.engine.stats, self.rows.cache, self.engine)
 
     # --------------------------------------------------------------------------- inner parts
 
@@ -278,6 +298,7 @@ class Store:
         _, rows = stage_changes(batch, changes)
         meta.stage_head(batch, Head(0, self.genesis.hash, rows_hash))
         meta.stage_totals(batch, replace(meta.NOTHING, rows=rows))
+        stage_schema(batch)
         batch.put(META, meta.GENESIS, self.genesis.hash)
         batch.put(META, meta.INDEXES, bytes([INDEXES_VERSION]))
         self.engine.write(batch, sync=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from node.commands.common import COMMON, Common, emit, show_pairs, show_table
 from node.commands.db_backup import app as backup_app
 from node.commands.db_backup import find_folder
+from node.commands.db_report import db_report
 from node.commands.db_store import check_database, hold_data_dir, is_running, open_at_rest
 from node.commands.progress import OnProgress, show_progress
 from node.exits import Exit, UsageError
@@ -32,6 +33,7 @@ from storage.store import Store
 FAULTS_SHOWN_MAX = 100
 app = App(name="db", help="Inspect, check, copy and repair the database.")
 app.command(backup_app)
+app.command(db_report, name="report")
 
 
 @app.command(name="info")

@@ -25,7 +25,7 @@ from node.rpc.gate import RPC_PATH, Gate, RateLimit, list_hosts
 from node.rpc.health import is_ready, run_checks
 from node.rpc.http import JSON, HttpLimits, HttpServer, Listener, Request, Response
 from node.rpc.methods import list_methods
-from node.rpc.metrics import CONTENT_TYPE, render_metrics
+from node.rpc.metrics import CONTENT_TYPE, MetricsPage
 from node.version import VERSION
 from protocol.errors import BlamedError
 
@@ -57,6 +57,7 @@ class RpcApp:
         methods = list_methods(has_faults=peer.config.dev.faults)
         rate = RateLimit(peer.config.rpc.requests_per_s)
         self._dispatcher = Dispatcher(peer, methods, rate)
+        self._metrics = MetricsPage(peer, self._dispatcher.outcomes)
 
     async def answer(self, request: Request) -> Response:
         """Return the reply to a request that the gate let pass."""
@@ -65,8 +66,7 @@ class RpcApp:
                 body = await self._dispatcher.answer(request.body)
                 return Response(200 if body else 204, body, JSON)
             case "/metrics":
-                text = render_metrics(self._peer, self._dispatcher.outcomes)
-                return Response(200, text, CONTENT_TYPE)
+                return Response(200, self._metrics.render(), CONTENT_TYPE)
             case "/health/live":
                 return _as_json(200 if self._peer.monitor.is_alive else 503, {"live": True})
             case "/health/ready":

@@ -66,7 +66,8 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         def connect(paths: DataPaths, timeout_ms: int = 0) -> FakeNode:
             return fake
 
-        for name in ("account", "answer", "conflicts", "peers", "status", "task", "worker"):
+        commands = "account answer conflicts db_report peers status task worker"
+        for name in commands.split():
             monkeypatch.setattr(f"node.commands.{name}.connect", connect)
         capsys.readouterr()
         code = run_command(words)
@@ -319,3 +320,31 @@ def test_worker_init_writes_a_program_and_overwrites_none(ask: Ask, tmp_path: Pa
     outcome = ask("worker", "init", str(program))
     assert (outcome.code, "unwritable" in outcome.err) == (Exit.FAILED, True)
     compile(program.read_text(), str(program), "exec")
+
+
+def test_the_report_of_the_database_is_a_table_that_fits(ask: Ask) -> None:
+    line = {
+        "table": "ai_reward_distributions",
+        "operation": "get_many",
+        "calls": 1_234_567,
+        "errors": 0,
+        "rows": 1_234_567,
+        "bytes": 4_000_000_001,
+        "p50_ns": 1_499,
+        "p99_ns": 20_000,
+    }
+    report = {
+        "operations": [line],
+        "cache": {"hits": 3, "misses": 1, "rows": 4, "bytes": 600},
+        "tables": {"meta": {"bytes": 2_048, "keys": 3}, "seals": {"bytes": 1_024, "keys": 1}},
+        "database": {"background_errors": 0},
+    }
+    outcome = ask("db", "report", db_report=lambda: report)
+    assert outcome.code == 0
+    words = [" ".join(text.split()) for text in outcome.out.splitlines()]
+    assert "ai_reward_distributions get_many 1234567 0 3906251 2 20" in words
+    assert {"cache hits 75 %", "stored KiB 3", "background errors 0"} <= set(words)
+    shown = ask("db", "report", "--json", db_report=lambda: report)
+    assert json.loads(shown.out) == report
+    empty: dict[str, Any] = {"operations": [], "cache": {}, "tables": {}, "database": {}}
+    assert ask("db", "report", db_report=lambda: empty).code == 0

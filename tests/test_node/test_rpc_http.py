@@ -308,9 +308,11 @@ async def test_metrics_want_the_token_and_agree_with_the_status(tmp_path: Path) 
         answer = await exchange(served.http, build_request(method="GET", path="/metrics"))
         assert read_status(answer) == 200
         text = read_body(answer).decode()
-        assert "\nminesync_epoch 1\n" in text
-        assert 'minesync_ready_check{check="state"} 1\n' in text
+        assert "\nminesync_epoch 1.0\n" in text
+        assert 'minesync_ready_check{check="state"} 1.0\n' in text
         assert f'network_id="{served.peer.genesis.network.hex()}"' in text
+        assert 'minesync_db_operations_total{operation="write",table="seals"} 1.0\n' in text
+        assert 'minesync_db_cache_reads_total{result="hit"}' in text
         assert served.peer.transport.name not in text
         stranger = build_request(method="GET", path="/metrics", headers={"Authorization": None})
         assert read_status(await exchange(served.http, stranger)) == 401

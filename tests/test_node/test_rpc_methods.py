@@ -432,3 +432,19 @@ async def test_faults_are_not_served_unless_the_operator_wants_them(tmp_path: Pa
     async with a_served_peer(tmp_path, config=config) as served:
         for method in ("dev_partition", "dev_heal", "dev_link", "dev_sign", "dev_inject"):
             assert (await refusal(served, method)).name == "unknown_method"
+
+
+async def test_the_report_of_the_database_counts_what_was_done(tmp_path: Path) -> None:
+    async with a_served_peer(tmp_path) as served:
+        before = await served.call("db_report")
+        await publish(served)
+        served.seal()
+        after = await served.call("db_report")
+        calls = [
+            {(line["table"], line["operation"]): line["calls"] for line in report["operations"]}
+            for report in (before, after)
+        ]
+        assert calls[1]["transactions", "write"] == calls[0].get(("transactions", "write"), 0) + 1
+        assert calls[1]["seals", "write"] == 1
+        assert after["tables"]["transactions"]["keys"] == 1
+        assert after["cache"]["rows"] > 0

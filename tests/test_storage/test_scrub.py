@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[str, Callable[[Store], None]]] = {
     ),
     "a spoilt blob": (
         "blobs: ",
-        lambda store: put(store, "blobs", compute_content_hash(DATA) + bytes(8), b"y"),
+        lambda store: put(store, "blob_pieces", compute_content_hash(DATA) + bytes(8), b"y"),
     ),
 }
 

@@ -305,13 +305,13 @@ def test_a_damaged_blob_is_named_and_a_deleted_one_is_gone(store: Store) -> None
     content_hash = compute_content_hash(data)
     store.put_blob(content_hash, data)
     batch = Batch()
-    batch.put("blobs", content_hash + bytes(8), b"y" * 65_536)
+    batch.put("blob_pieces", content_hash + bytes(8), b"y" * 65_536)
     store.engine.write(batch, sync=False)
     with pytest.raises(Corrupt, match="blob_damaged"):
         store.journal.blob(content_hash)
     assert store.journal.blobs.delete(content_hash) == 100_000
     assert store.journal.blobs.delete(content_hash) == 0
-    assert list(store.engine.scan("blobs")) == []
+    assert list(store.engine.scan("blobs")) == list(store.engine.scan("blob_pieces")) == []
 
 
 def test_local_records_and_the_repair_mark(store: Store) -> None:

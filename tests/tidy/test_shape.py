@@ -171,7 +171,7 @@ def test_the_ground_floor_uses_three_libraries_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("rocksdict", ("storage/rocks.py",)),
+        ("rocksdict", ("storage/rocks.py", "tests/benchmarks/contenders.py")),
         ("libp2p", ("node/transport/libp2p*.py", "tests/wire/*.py")),
         ("multiaddr", ("node/transport/libp2p*.py", "tests/wire/*.py")),
     ],

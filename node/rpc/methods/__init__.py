@@ -9,6 +9,7 @@ from node.rpc.methods import (
     dev,
     miners,
     net,
+    performance,
     rewards,
     running,
     tasks,
@@ -29,6 +30,7 @@ ALWAYS: tuple[Method, ...] = (
     *checks.METHODS,
     *database.METHODS,
     *workers.METHODS,
+    *performance.METHODS,
 )
 
 
