@@ -197,9 +197,6 @@ class SyncManager:
         try:
             with scope:
                 while True:
-                    if self.book.is_banned(peer, trio.current_time()):
-                        await transport.disconnect(peer)
-                        return
                     await self._converse_guarded(transport, peer, inbox)
                     wait_s = self.book.get(peer).retry_at_s - trio.current_time()
                     await trio.sleep(min(max(0.1, wait_s), RETRY_FIRST_S))

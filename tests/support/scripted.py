@@ -3,9 +3,13 @@
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import trio
 
 from node.sync.manager import PROTOCOL_ID
 from node.sync.server import Server
@@ -15,7 +19,23 @@ from node.transport.memory import MemoryNetwork, MemoryTransport
 from node.verifier import Verifier
 from protocol.errors import PeerFault
 from protocol.genesis import Genesis
-from protocol.messages import VERSION, Hello, Status
+from protocol.messages import (
+    SCOPE_OPEN,
+    VERSION,
+    Blob,
+    GetBlob,
+    GetIds,
+    GetSeals,
+    Hello,
+    Ids,
+    Items,
+    Ranges,
+    Seals,
+    Status,
+    Taken,
+)
+from protocol.ranges import VectorView
+from protocol.reconcile import FRAME_BYTES_MAX, ReconcileSession, Role
 from storage.store import Store
 from tests.support.chains import a_state
 from tests.support.peers import TestPeer, a_genesis
@@ -81,12 +101,12 @@ class Liar:
 class Village:
     """Honest peers and liars on one network in memory."""
 
-    def __init__(self, folder: Path, genesis: Genesis) -> None:
+    def __init__(self, folder: Path, genesis: Genesis, nursery: trio.Nursery) -> None:
         self.folder = folder
         self.genesis = genesis
         self.network = MemoryNetwork()
         self.peers: dict[str, TestPeer] = {}
-        self._stack = AsyncExitStack()
+        self._nursery = nursery
 
     async def add(
         self,
@@ -106,7 +126,7 @@ class Village:
             interval_s=interval_s,
             sessions_max=sessions_max,
         )
-        await self._stack.enter_async_context(peer.run())
+        await self._nursery.start(_hold, peer.run())
         self.peers[name] = peer
         return peer
 
@@ -115,9 +135,8 @@ class Village:
     ) -> Liar:
         """Let a scripted peer in; connected to nobody yet."""
         liar = Liar(self.genesis, answer, status or (lambda: a_status(self.genesis)))
-        liar.transport = await self._stack.enter_async_context(
-            self.network.open(name, validate=lambda data: True)
-        )
+        place = self.network.open(name, validate=lambda data: True)
+        liar.transport = await self._nursery.start(_hold, place)
         liar.transport.serve(PROTOCOL_ID, liar.serve)
         return liar
 
@@ -126,26 +145,55 @@ class Village:
         for one, other in pairwise(names):
             await self.peers[one].transport.dial(f"/memory/{other}/p2p/{other}")
 
-    async def close(self) -> None:
-        """Stop all."""
-        await self._stack.aclose()
+
+async def _hold(
+    place: AbstractAsyncContextManager[Any], *, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    async with place as entered:
+        task_status.started(entered)
+        await trio.sleep_forever()
 
 
 @asynccontextmanager
 async def a_village(folder: Path, genesis: Genesis | None = None) -> AsyncIterator[Village]:
     """Give a network without peers; whoever was let in stops with the block."""
-    village = Village(folder, genesis or a_genesis())
-    try:
-        yield village
-    finally:
-        await village.close()
+    async with trio.open_nursery() as nursery:
+        yield Village(folder, genesis or a_genesis(), nursery)
+        nursery.cancel_scope.cancel()
 
 
-def an_honest_answer(peer: TestPeer) -> Callable[[object], Awaitable[object]]:
-    """Return what answers as an honest peer of this state would."""
-    server = Server(peer.state, Verifier(peer.state.intake, is_threaded=False))
+def have_nothing(request: object) -> object:
+    """Answer any request but a status as a peer that has nothing; take whatever is pushed."""
+    match request:
+        case GetSeals():
+            return Seals(())
+        case GetIds():
+            return Ids(request.epoch, request.offset, b"")
+        case GetBlob():
+            return Blob(request.content_hash, 0, request.offset, b"")
+        case Items():
+            return Taken(len(request.transactions) + len(request.evidence))
+        case Ranges():
+            session = ReconcileSession(VectorView(()), Role.SERVER)
+            return replace(request, message=session.receive(request.message).reply or b"")
+        case _:
+            return Items((), ())
+
+
+def an_honest_answer(peer: TestPeer, frame_bytes_max: int = FRAME_BYTES_MAX) -> Answer:
+    """Return what answers one stream as an honest peer of this state would."""
+    state = peer.state
+    server = Server(state, Verifier(state.intake, is_threaded=False))
+    sessions: list[ReconcileSession] = []
 
     async def answer(request: object) -> object:
-        return await server.answer(request, "liar")
+        if not isinstance(request, Ranges):
+            return await server.answer(request, "liar")
+        if request.is_first:
+            is_open = request.scope == SCOPE_OPEN
+            view = state.open.fingerprint_items() if is_open else state.store.range_view()
+            sessions.append(ReconcileSession(view, Role.SERVER, frame_bytes_max))
+        step = sessions[-1].receive(request.message)
+        return Ranges(request.scope, state.epoch, False, step.reply or b"")
 
     return answer
