@@ -6,6 +6,7 @@
       │       ├ blobs                 inputs of tasks
       │       ├ author                batches of our own transactions
       │       ├ sealer                if this account seals
+      │       ├ opinions              what this peer thinks of answers and miners
       │       └ monitor               lag of the loop
       └ front ┬ door                  the RPC, if there is one
               ├ workers               one supervised program for each role
@@ -33,6 +34,7 @@ from node.config import Config
 from node.events import Broadcast
 from node.high_water import HighWater
 from node.monitor import Monitor
+from node.opinions.keeper import OpinionKeeper
 from node.paths import DataPaths
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
@@ -172,6 +174,7 @@ async def run_peer(
         async with trio.open_nursery() as back:
             await back.start(sync.run, transport)
             back.start_soon(BlobFetcher(state, Server(state, verifier)).run, transport)
+            back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             if author is not None:
                 back.start_soon(author.run)

@@ -8,6 +8,7 @@ from node.rpc.methods import (
     dev,
     miners,
     net,
+    opinions,
     rewards,
     running,
     tasks,
@@ -26,6 +27,7 @@ ALWAYS: tuple[Method, ...] = (
     *miners.METHODS,
     *transactions.METHODS,
     *checks.METHODS,
+    *opinions.METHODS,
     *workers.METHODS,
 )
 
