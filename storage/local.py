@@ -6,6 +6,7 @@ Rule 2: nothing here is synced: what a crash takes is computed again from the se
 Rule 3: rows of another release are not read: they are dropped at open and computed anew.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
@@ -179,11 +180,11 @@ class LocalStore:
 
     # --------------------------------------------------- reading what opinions are drawn from
 
-    def tasks_moved_after(self, epoch: int) -> list[bytes]:
-        """Return the ids of the tasks that a seal moved after that of `epoch`, in their order."""
+    def tasks_moved_after(self, epoch: int) -> Iterator[bytes]:
+        """Return the ids of the tasks that a seal moved after that of `epoch`, as of now."""
         lower, upper = TASKS_BY_MOVE.prefix(epoch + 1), prefix_end(TASKS_BY_MOVE.prefix())
         rows = self._engine.scan(INDEX_TABLE, lower, upper)
-        return [read_primary_key(key) for key, _ in rows]
+        return (read_primary_key(key) for key, _ in rows)
 
     def earlier_answers(self, submission: Submission, most: int) -> list[bytes]:
         """Return ids of answers that their miner committed to before this one, the latest first.
