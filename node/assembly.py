@@ -6,6 +6,7 @@
       │       ├ blobs                 inputs of tasks
       │       ├ author                batches of our own transactions
       │       ├ sealer                if this account seals
+      │       ├ opinions              what this peer thinks of answers and miners
       │       ├ monitor               lag of the loop
       │       ├ backups               copies of the database, when asked for
       │       └ repair                refilling after damage
@@ -36,6 +37,7 @@ from node.config import Config
 from node.events import Broadcast
 from node.high_water import HighWater
 from node.monitor import Monitor
+from node.opinions.keeper import OpinionKeeper
 from node.paths import DataPaths
 from node.peer import Peer
 from node.repair import RepairWatch
@@ -174,6 +176,7 @@ async def run_peer(
         async with trio.open_nursery() as back:
             await back.start(sync.run, transport)
             back.start_soon(BlobFetcher(state, Server(state, verifier)).run, transport)
+            back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)
             back.start_soon(RepairWatch(state, sync.book, transport).run)

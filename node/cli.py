@@ -25,6 +25,7 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("answer", "node.commands.answer:app", "List and show answers."),
     ("account", "node.commands.account:account", "Balance and chain of an account."),
     ("conflicts", "node.commands.conflicts:conflicts", "What the rules refused, and why."),
+    ("report", "node.commands.report:app", "What this node thinks of answers and miners."),
     ("key", "node.commands.key:app", "Account keys: new, list, show, import, export."),
     ("worker", "node.commands.worker:app", "Try out a solver, or begin one."),
     ("db", "node.commands.db:app", "Inspect, check, back up, restore, repair the database."),

@@ -29,11 +29,13 @@ from protocol.tables import MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS, VALIDA
 from protocol.task_types import get_type_slug
 from protocol.view import compute_next_deadline
 from storage.keys import Part, encode_key
+from storage.local_records import FraudAnalysis
+from storage.local_tables import FRAUD
 
 T = TypeVar("T")
 
 INDEX_TABLE = "ai_index_mappings"
-INDEXES_VERSION = 1
+INDEXES_VERSION = 2
 """Raised when any function here changes; a store with another one rebuilds all indexes at open."""
 
 Parts = tuple[Part, ...]
@@ -76,6 +78,25 @@ def _when_published(task: Task) -> Iterable[Parts]:
 def _when_active(task: Task) -> Iterable[Parts]:
     if is_active(task):
         yield (task.lifecycle.published_at,)
+
+
+def compute_settled_epoch(task: Task) -> int | None:
+    """Return the epoch whose seal settled a task, None if none has."""
+    times = task.lifecycle
+    if not task.settled or times.dispute_deadline is None:
+        return None
+    return max([times.dispute_deadline + 1, *(move.epoch for move in times.transitions)])
+
+
+def compute_moved_epoch(task: Task) -> int:
+    """Return the epoch whose seal last moved a task; answers and votes alone move none."""
+    times = task.lifecycle
+    moves = [move.epoch for move in times.transitions]
+    return max([times.published_at, compute_settled_epoch(task) or 0, *moves])
+
+
+def _task_moved(task: Task) -> Iterable[Parts]:
+    yield (compute_moved_epoch(task),)
 
 
 def _task_status(task: Task) -> Iterable[Parts]:
@@ -133,12 +154,18 @@ def _ruling_subject(ruling: Ruling) -> Iterable[Parts]:
     yield (ruling.subject, ruling.epoch)
 
 
+def _fraud_flagged(analysis: FraudAnalysis) -> Iterable[Parts]:
+    if analysis.flagged:
+        yield (analysis.overall_risk,)
+
+
 TASKS_BY_TIME = Index("tasks", TASKS, _when_published)
 TASKS_ACTIVE = Index("tasks_active", TASKS, _when_active)
 TASKS_BY_STATUS = Index("tasks_by_status", TASKS, _task_status)
 TASKS_BY_PUBLISHER = Index("tasks_by_publisher", TASKS, _task_publisher)
 TASKS_BY_TYPE = Index("tasks_by_type", TASKS, _task_type)
 TASKS_BY_DUE = Index("tasks_by_due", TASKS, _task_due)
+TASKS_BY_MOVE = Index("tasks_by_move", TASKS, _task_moved)
 MINERS_BY_ROLE = Index("miners_by_role", MINERS, _miner_roles)
 MINERS_BY_SPECIALIZATION = Index("miners_by_specialization", MINERS, _miner_specializations)
 MINERS_BY_REPUTATION = Index("miners_by_reputation", MINERS, _miner_reputation)
@@ -147,6 +174,8 @@ SUBMISSIONS_BY_MINER = Index("submissions_by_miner", SUBMISSIONS, _submission_mi
 VALIDATIONS_BY_VALIDATOR = Index("validations_by_validator", VALIDATIONS, _validation_validator)
 REWARDS_UNCLAIMED = Index("rewards_unclaimed", REWARDS, _unclaimed)
 RULINGS_BY_SUBJECT = Index("rulings_by_subject", RULINGS, _ruling_subject)
+FRAUD_FLAGGED = Index("fraud_flagged", FRAUD, _fraud_flagged)
+"""Of local opinions: like their rows, it enters no root."""
 
 INDEXES: tuple[Index[Any], ...] = (
     TASKS_BY_TIME,
@@ -155,6 +184,7 @@ INDEXES: tuple[Index[Any], ...] = (
     TASKS_BY_PUBLISHER,
     TASKS_BY_TYPE,
     TASKS_BY_DUE,
+    TASKS_BY_MOVE,
     MINERS_BY_ROLE,
     MINERS_BY_SPECIALIZATION,
     MINERS_BY_REPUTATION,
@@ -163,6 +193,7 @@ INDEXES: tuple[Index[Any], ...] = (
     VALIDATIONS_BY_VALIDATOR,
     REWARDS_UNCLAIMED,
     RULINGS_BY_SUBJECT,
+    FRAUD_FLAGGED,
 )
 BY_TABLE: dict[str, tuple[Index[Any], ...]] = {
     index.table.name: tuple(other for other in INDEXES if other.table is index.table)

@@ -117,7 +117,7 @@ class Queries:
         """Return every task to which something can still happen, as of now."""
         prefix = indexes.TASKS_ACTIVE.prefix()
         rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
-        return (self._require(TASKS, _read_primary_key(key)) for key, _ in rows)
+        return (self._require(TASKS, read_primary_key(key)) for key, _ in rows)
 
     def tasks_by_status(
         self, status: TaskStatus, limit: int = PAGE_ITEMS, cursor: bytes | None = None
@@ -242,7 +242,7 @@ class Queries:
         is_latest_first: bool = False,
     ) -> Page[T]:
         def read(key: bytes, _: bytes) -> T:
-            return self._require(index.table, _read_primary_key(key))
+            return self._require(index.table, read_primary_key(key))
 
         prefix = index.prefix(*parts)
         return self._page(INDEX_TABLE, prefix, limit, cursor, read, is_reverse=is_latest_first)
@@ -271,28 +271,7 @@ class Queries:
         *,
         is_reverse: bool = False,
     ) -> Page[R]:
-        """Read one page behind the cursor.
-
-        Raises:
-            Rejected: `bad_limit`, `bad_cursor`.
-        """
-        if not 1 <= limit <= PAGE_ITEMS_MAX:
-            raise Rejected("bad_limit", limit, f"1..{PAGE_ITEMS_MAX}")
-        if cursor is not None and len(cursor) > CURSOR_BYTES_MAX:
-            raise Rejected("bad_cursor", f"{len(cursor)} bytes", f"at most {CURSOR_BYTES_MAX}")
-        lower, upper = prefix, prefix_end(prefix)
-        if cursor is not None and is_reverse:
-            upper = prefix + cursor
-        elif cursor is not None:
-            lower = prefix + cursor + b"\x00"
-        items: list[R] = []
-        last = b""
-        for key, value in self._engine.scan(table, lower, upper, reverse=is_reverse):
-            if len(items) == limit:
-                return Page(tuple(items), last[len(prefix) :])
-            items.append(read(key, value))
-            last = key
-        return Page(tuple(items), None)
+        return read_page(self._engine, table, prefix, limit, cursor, read, is_reverse=is_reverse)
 
     def _require(self, table: Table[T], key: bytes) -> T:
         row = self._rows.get(table, key)
@@ -302,7 +281,7 @@ class Queries:
 
     def _read_unclaimed(self, key: bytes, _: bytes) -> Unclaimed:
         entry_id = decode_key(key)[-2]
-        distribution = self._require(REWARDS, _read_primary_key(key))
+        distribution = self._require(REWARDS, read_primary_key(key))
         for entry in distribution.entries:
             if entry.entry_id == entry_id:
                 return Unclaimed(
@@ -311,7 +290,55 @@ class Queries:
         raise Corrupt("row_missing", "no such reward entry", "what an index names")
 
 
-def _read_primary_key(index_key: bytes) -> bytes:
+def read_page(
+    engine: Engine,
+    table: str,
+    prefix: bytes,
+    limit: int,
+    cursor: bytes | None,
+    read: Callable[[bytes, bytes], R],
+    *,
+    is_reverse: bool = False,
+) -> Page[R]:
+    """Read one page behind the cursor, all of it from one snapshot.
+
+    Args:
+        engine: where.
+        table: of it.
+        prefix: what all keys of the list begin with.
+        limit: items at most.
+        cursor: of the page before, None for the first.
+        read: makes an item of a key and its value.
+        is_reverse: the greatest key first.
+
+    Raises:
+        Rejected: `bad_limit`, `bad_cursor`.
+    """
+    if not 1 <= limit <= PAGE_ITEMS_MAX:
+        raise Rejected("bad_limit", limit, f"1..{PAGE_ITEMS_MAX}")
+    if cursor is not None and len(cursor) > CURSOR_BYTES_MAX:
+        raise Rejected("bad_cursor", f"{len(cursor)} bytes", f"at most {CURSOR_BYTES_MAX}")
+    lower, upper = prefix, prefix_end(prefix)
+    if cursor is not None and is_reverse:
+        upper = prefix + cursor
+    elif cursor is not None:
+        lower = prefix + cursor + b"\x00"
+    items: list[R] = []
+    last = b""
+    for key, value in engine.scan(table, lower, upper, reverse=is_reverse):
+        if len(items) == limit:
+            return Page(tuple(items), last[len(prefix) :])
+        items.append(read(key, value))
+        last = key
+    return Page(tuple(items), None)
+
+
+def read_primary_key(index_key: bytes) -> bytes:
+    """Return the key of the row that an index key names.
+
+    Raises:
+        Corrupt: `key_malformed`.
+    """
     primary_key = decode_key(index_key)[-1]
     if not isinstance(primary_key, bytes):
         raise Corrupt("key_malformed", primary_key, "a primary key")

@@ -24,6 +24,7 @@ from storage.engine import Batch, Engine
 from storage.errors import Corrupt, StorageError, WrongNetwork
 from storage.indexes import INDEXES_VERSION
 from storage.journal import OPEN, Journal, Sealing
+from storage.local import LocalStore
 from storage.memory import MemoryEngine
 from storage.meta import META, Head, Totals
 from storage.metered import MeteredEngine
@@ -48,6 +49,7 @@ class Store:
         journal: signed transactions, chains, evidence, seals, blobs.
         view: the sealed state as the fold asks for it.
         queries: the sealed state as people ask for it.
+        local: what this node thinks of it; part of no root.
     """
 
     def __init__(self, engine: Engine, genesis: Genesis) -> None:
@@ -80,6 +82,7 @@ class Store:
         self.totals = meta.read_totals(engine)
         self._ranges = RangeIndex(engine)
         self._check()
+        self.local = LocalStore(engine, self.rows)
         if engine.get(META, meta.INDEXES) != bytes([INDEXES_VERSION]):
             rebuild_indexes(engine)
 

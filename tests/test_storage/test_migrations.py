@@ -98,7 +98,8 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
             kills += 1
         else:
             break
-        assert read_schema(engine) == 1
+        # Behind the last step stands the rebuild of the indexes, which begins anew when killed.
+        assert read_schema(engine) in (1, 2)
         engine.writes_left = None
         check_is_whole(Store(engine, a_genesis()))
     assert kills > len(BLOB_SIZES)
@@ -112,11 +113,13 @@ def test_killed_at_every_start_it_still_ends(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(1_000):
         engine.writes_left = 2
         try:
-            check_is_whole(Store(engine, a_genesis()))
+            migrate(engine)
             break
         except Full:
             kills += 1
     assert 5 < kills < 100
+    engine.writes_left = None
+    check_is_whole(Store(engine, a_genesis()))
 
 
 def test_a_folder_is_copied_before_it_is_changed(tmp_path: Path) -> None:

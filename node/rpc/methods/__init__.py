@@ -9,6 +9,7 @@ from node.rpc.methods import (
     dev,
     miners,
     net,
+    opinions,
     performance,
     rewards,
     running,
@@ -29,6 +30,7 @@ ALWAYS: tuple[Method, ...] = (
     *transactions.METHODS,
     *checks.METHODS,
     *database.METHODS,
+    *opinions.METHODS,
     *workers.METHODS,
     *performance.METHODS,
 )

@@ -1,0 +1,1 @@
+"""What this node thinks of answers, miners and the network: opinions, never validity."""
