@@ -124,9 +124,12 @@ class BlobFetcher:
                 self._want(task.terms)
 
     def _want(self, terms: TaskTerms) -> None:
-        is_new = terms.data_bytes and terms.data_hash not in self._wanted
-        if is_new and len(self._wanted) < WANTED_MAX and not self._has(terms.data_hash):
-            self._wanted[terms.data_hash] = _Wish(trio.current_time())
+        if not terms.data_bytes or terms.data_hash in self._wanted or self._has(terms.data_hash):
+            return
+        if len(self._wanted) >= WANTED_MAX:
+            # What was asked for most often in vain makes room; the next look finds it again.
+            del self._wanted[max(self._wanted, key=lambda key: (self._wanted[key].tries, key))]
+        self._wanted[terms.data_hash] = _Wish(trio.current_time())
 
     def _has(self, content_hash: bytes) -> bool:
         return self._state.store.journal.has_blob(content_hash)
