@@ -151,6 +151,10 @@ class Author:
             raise Rejected("store_in_repair", reason, "a database refilled from peers")
         mark = self._mark.get(self.address)
         next_seq = self._state.next_link(self.address)[0]
+        if mark is None:
+            # The mark may be what was lost: a link above a hole was signed somewhere.
+            head = self._state.store.journal.author_head(self.address)
+            mark = None if head is None else head[0]
         if mark is not None and next_seq <= mark:
             raise Rejected(
                 "own_chain_behind", f"next seq {next_seq}", f"seq {mark} signed before, from a peer"

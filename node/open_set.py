@@ -108,19 +108,23 @@ class OpenSet:
         """The epoch that everything here would enter."""
         return self.standing.epoch + 1
 
-    def add_many(self, transactions: Iterable[SignedTransaction]) -> None:
-        """Take in transactions that are stored and unsealed.
+    def add_many(self, transactions: Iterable[SignedTransaction]) -> Gone:
+        """Take in transactions that are stored and unsealed; return those that are gone.
 
-        What is gone is not kept, but links the chain of its author like any other.
+        They are not kept, but link the chain of their author like any other.
         """
         authors: dict[bytes, None] = {}
+        gone = []
         for tx in transactions:
             authors[tx.header.author] = None
-            if tx.tx_id not in self.transactions and not self.is_gone(tx):
+            if self.is_gone(tx):
+                gone.append(tx)
+            elif tx.tx_id not in self.transactions:
                 self._put(tx)
         # A gap that closes, even by a dead link, makes those behind it effective.
         for author in authors:
             self._admit(author)
+        return Gone(tuple(gone))
 
     def add(self, tx: SignedTransaction) -> None:
         """Take in one transaction."""

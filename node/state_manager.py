@@ -65,6 +65,8 @@ class StateManager:
         self.alarm: str | None = None
         self._checker = ConsistencyChecker()
         self._anchors: dict[int, bytes] = {}
+        # What the next seal takes in, checked against its root; it may wait long for an item.
+        self._next_ids: tuple[bytes, list[bytes]] = (b"", [])
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
         self._bury(
@@ -136,8 +138,7 @@ class StateManager:
         is_replacing: bool = False,
     ) -> None:
         self.store.put_transactions(transactions, is_replacing=is_replacing)
-        self.open.add_many(transactions)
-        self._bury(Gone(tuple(tx for tx in transactions if self.open.is_gone(tx))))
+        self._bury(self.open.add_many(transactions))
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
     def _bury(self, gone: Gone) -> None:
@@ -248,6 +249,11 @@ class StateManager:
         """
         return check_seal(self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers)
 
+    def find_next_ids(self, seal: Seal) -> list[bytes] | None:
+        """Return the ids that a seal takes in, if they were told and checked before."""
+        set_root, ids = self._next_ids
+        return ids if set_root == seal.content.set_root else None
+
     def apply_seal(self, seal: Seal, ids: Sequence[bytes]) -> SealResult:
         """Take in the next seal: find what it took in, fold, compare the roots, store.
 
@@ -260,8 +266,10 @@ class StateManager:
         content = seal.content
         seal_hash = self.check_next_seal(seal)
         ids = sorted(ids)
-        if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
-            raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
+        if self._next_ids != (content.set_root, ids):
+            if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
+                raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
+            self._next_ids = (content.set_root, ids)
         items = collect_items(self.open, self.store, ids)
         if items.missing:
             return SealResult(False, items.missing)
@@ -318,6 +326,7 @@ class StateManager:
         rows_hash: LtHash,
     ) -> None:
         self.store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+        self._next_ids = (b"", [])
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}

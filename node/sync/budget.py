@@ -19,13 +19,13 @@ from protocol.messages import (
     Want,
 )
 
-UNITS_PER_S = 50_000.0
-"""A quarter of a core for one peer: 25,000 transactions a second taken from us."""
-UNITS_MAX = 100_000.0
+UNITS_PER_S = 100_000.0
+"""Half a core for one peer: 50,000 transactions a second taken from us, or 8,000 pushed."""
+UNITS_MAX = 400_000.0
 PEERS_MAX = 256
 """Buckets kept; the one that was used longest ago goes first."""
 
-AUDIT_UNITS = 40_000
+AUDIT_UNITS = 100_000
 """Laying the open set over all that is sealed; a peer may begin about one audit a second."""
 FIRST_UNITS = 400
 """A view of an open set that has changed: one may be built for each session."""

@@ -42,6 +42,9 @@ REPLY_TIMEOUT_S = 15.0
 TURN_S = 20.0
 """How long one turn with a peer may take; whoever has more to give gets another turn, later."""
 LINKS_MAX = 64
+LINK_REST_S = 30.0
+"""Before a peer is asked again for a link that he did not have."""
+IN_VAIN_MAX = 1_024
 SEQ_MAX = (1 << 63) - 1
 RUNS_MAX = 64
 """Pieces of one author's chain fetched in one turn."""
@@ -89,6 +92,7 @@ class Fetcher:
         self._announce = announce
         self._tell_seal = tell_seal
         self._has_asked_own = False
+        self._in_vain: dict[bytes, float] = {}
 
     async def fetch(self, ids: Sequence[bytes], turn: Turn, *, for_seal: bool = False) -> int:
         """Ask for items and put them through the door; return how many are new here.
@@ -122,7 +126,18 @@ class Fetcher:
         Raises:
             PeerFault, PeerLeft.
         """
-        return await self._close_gaps(self._state.open.find_gaps(LINKS_MAX), turn, for_seal=False)
+        now_s = trio.current_time()
+        gaps = self._state.open.find_gaps(LINKS_MAX)
+        due = [gap for gap in gaps if now_s >= self._in_vain.get(gap.missing, 0.0)]
+        if not due:
+            return 0
+        gained = await self._close_gaps(due, turn, for_seal=False)
+        if len(self._in_vain) > IN_VAIN_MAX:
+            self._in_vain.clear()
+        for missing in self._state.find_unknown([gap.missing for gap in due]):
+            # Whoever makes up links that nobody has costs each peer a question now and then.
+            self._in_vain[missing] = now_s + LINK_REST_S
+        return gained
 
     async def fetch_own(self, turn: Turn) -> int:
         """Ask for what our own accounts signed and this database has lost; return how many came.
@@ -253,7 +268,10 @@ class Fetcher:
         if epoch <= state.epoch:
             return True
         state.check_next_seal(seal)
-        ids = unpack_ids(sealed.ids) if sealed.ids is not None else await self._fetch_ids(seal)
+        ids = state.find_next_ids(seal)
+        if ids is None:
+            packed = sealed.ids
+            ids = unpack_ids(packed) if packed is not None else await self._fetch_ids(seal)
         # Gossip may bring this very seal while we are fetching.
         while epoch > state.epoch and not turn.is_over:
             result = state.apply_seal(seal, ids)
@@ -290,3 +308,7 @@ def _cut_at_break(run: list[SignedTransaction], wanted: bytes) -> list[SignedTra
             return run[:place]
         named = tx.header.prev
     return run
+
+
+assert REPLY_TIMEOUT_S < TURN_S, "one late reply does not use up a turn"
+assert _FULL_BYTES > 0, "a full reply is told from one that holds all there is"

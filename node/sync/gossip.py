@@ -32,7 +32,7 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
-from protocol.seals import Seal, check_seal
+from protocol.seals import Seal, check_seal, compute_set_root
 from protocol.transactions import SignedTransaction
 
 log = structlog.get_logger("gossip")
@@ -177,7 +177,7 @@ class Gossip:
                 seal = Seal.from_bytes(message.sealed.seal)
                 content, sealers = seal.content, state.genesis.sealers
                 check_seal(state.network, seal, content.prev, content.epoch, sealers)
-                return content.epoch >= state.epoch
+                return content.epoch >= state.epoch and _fits(message.sealed, seal)
             case EvidenceNotice():
                 return state.door.is_news(read_evidence(state.intake, message.proof))
         return False
@@ -237,3 +237,16 @@ class Gossip:
         proof = self._state.store.journal.evidence_proof(evidence_id)
         if proof is not None:
             self.tell_evidence_nowait(proof)
+
+
+def _fits(sealed: SealedIds, seal: Seal) -> bool:
+    """Tell whether ids that travel with a seal are those it signed, in the one order.
+
+    Without this, one true seal would carry any number of false messages to everybody.
+    """
+    if sealed.ids is None:
+        return True
+    ids = unpack_ids(sealed.ids, GOSSIP_SEAL_IDS_MAX)
+    if len(ids) != seal.content.count or ids != sorted(set(ids)):
+        return False
+    return compute_set_root(ids) == seal.content.set_root

@@ -58,9 +58,10 @@ class _Inbox:
         self._wake.set()
 
     async def wait_for_nudge(self, timeout_s: float) -> None:
-        """Wait for a nudge or the time-out; the nudge is left for whoever looks next."""
-        with trio.move_on_after(timeout_s):
+        """Wait for a nudge or the time-out; what it was about is left for whoever looks next."""
+        with trio.move_on_after(max(0.0, timeout_s)):
             await self._wake.wait()
+        self._wake = trio.Event()
 
     async def wait(self, timeout_s: float) -> SyncReason:
         with trio.move_on_after(timeout_s):
@@ -243,9 +244,14 @@ class SyncManager:
             record.sessions += 1
             record.last_reason = reason.value
             await self._fetch_wanted(session, inbox)
-            async with self._limiter:
+            if status == self._state.status():
+                # Nearly always, and it must not queue behind those who are far apart.
                 await session.become_equal(status)
-                if inbox.take_audit() and status.epoch == self._state.epoch:
+            else:
+                async with self._limiter:
+                    await session.become_equal(status)
+            if inbox.take_audit() and status.epoch == self._state.epoch:
+                async with self._limiter:
                     await session.audit()
             if not session.has_more:
                 spread = 1 + JITTER * (2 * self._rng.random() - 1)
@@ -285,3 +291,6 @@ class SyncManager:
         log.warning("peer_fault", peer=peer[-8:], code=fault.code, found=fault.found, banned=banned)
         if banned:
             await transport.disconnect(peer)
+
+
+assert INTERVAL_S_MAX * (1 + JITTER) < IDLE_TIMEOUT_S, "a conversation outlives its pauses"

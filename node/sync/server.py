@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
+import trio
 
 from node.state_manager import StateManager
 from node.sync.budget import Bucket, price
@@ -23,6 +24,7 @@ from protocol.messages import (
     VERSION,
     WANT_IDS_MAX,
     Blob,
+    Bye,
     GetBlob,
     GetChain,
     GetIds,
@@ -47,8 +49,12 @@ log = structlog.get_logger("sync")
 AGENT = "minesync/0.1"
 IDLE_TIMEOUT_S = 120.0
 SEALS_BYTES_MAX = 512 * 1024
+SITTINGS_MAX = 16
+"""Reconciliations served at the same time, one for each peer: each holds a view of its own."""
 AUDITS_MAX = 2
-"""Audits of peers at the same time; each holds a view of the whole set."""
+"""Audits among them; these hold a view of the whole set."""
+SITTING_IDLE_S = 2.0
+"""Who says nothing for so long makes room for others."""
 
 
 def check_hello(genesis: Genesis, hello: object) -> Hello:
@@ -71,11 +77,15 @@ def announce_nothing(ids: Iterable[bytes]) -> None:
 
 
 class _Sitting:
-    """The reconciliation of one stream."""
+    """A reconciliation that is being served on one stream."""
 
-    def __init__(self) -> None:
-        self.session: ReconcileSession | None = None
-        self.is_audit = False
+    def __init__(
+        self, session: ReconcileSession, messages: MessageStream, *, is_audit: bool
+    ) -> None:
+        self.session = session
+        self.messages = messages
+        self.is_audit = is_audit
+        self.used_s = trio.current_time()
 
 
 class Server:
@@ -96,7 +106,7 @@ class Server:
         self._state = state
         self._verifier = verifier
         self._announce = announce
-        self._audits = 0
+        self._sittings: dict[str, _Sitting] = {}
 
     def build_hello(self) -> Hello:
         """Return our first message."""
@@ -114,59 +124,68 @@ class Server:
         """
         bucket = bucket or Bucket()
         messages = MessageStream(stream, REQUEST_BYTES_MAX)
-        sitting = _Sitting()
+        peer = str(stream.peer)
         try:
             check_hello(self._state.genesis, await messages.receive(IDLE_TIMEOUT_S))
             await messages.send(self.build_hello())
             while True:
                 request = await messages.receive(IDLE_TIMEOUT_S)
+                if isinstance(request, Bye):
+                    break
                 await bucket.take(price(request))
                 if isinstance(request, Ranges):
-                    await messages.send(self._reconcile(sitting, request))
+                    await messages.send(self._reconcile(messages, request))
                 else:
-                    await messages.send(await self.answer(request, str(stream.peer)))
+                    await messages.send(await self.answer(request, peer))
         except PeerLeft:
-            await messages.aclose()
+            pass
         except PeerFault as fault:
             await messages.say_bye(fault.code, str(fault))
-            await messages.aclose()
             raise
         except Rejected as error:
             await messages.say_bye(error.code, str(error))
-            await messages.aclose()
             raise PeerFault(error.code, error.found, error.wanted) from error
         finally:
-            self._end_session(sitting)
+            sitting = self._sittings.get(peer)
+            if sitting is not None and sitting.messages is messages:
+                del self._sittings[peer]
+            await messages.aclose()
 
-    def _reconcile(self, sitting: _Sitting, request: Ranges) -> Ranges | Status:
-        """Answer one message of a session; our status says that there can be none now.
+    def _reconcile(self, messages: MessageStream, request: Ranges) -> Ranges | Status:
+        """Answer one message of a session; our status says that there is none now.
 
-        The open sets of different seals cannot be compared, and audits are few at a time.
+        The open sets of different seals cannot be compared, and sessions are few at a time.
         """
-        state = self._state
+        state, peer = self._state, str(messages.peer)
         if request.scope == SCOPE_OPEN and request.epoch != state.epoch:
-            self._end_session(sitting)
+            self._sittings.pop(peer, None)
+        elif request.is_first:
+            self._begin(messages, is_audit=request.scope == SCOPE_ALL)
+        sitting = self._sittings.get(peer)
+        if sitting is None or sitting.messages is not messages:
             return state.status()
-        if sitting.session is None or request.is_first:
-            self._end_session(sitting)
-            if request.scope == SCOPE_ALL and self._audits >= AUDITS_MAX:
-                return state.status()
-            self._begin_session(sitting, request.scope)
-        assert sitting.session is not None
+        sitting.used_s = trio.current_time()
         step = sitting.session.receive(request.message)
         return Ranges(request.scope, state.epoch, False, step.reply or b"")
 
-    def _begin_session(self, sitting: _Sitting, scope: int) -> None:
-        if scope == SCOPE_ALL:
-            self._audits += 1
-            sitting.is_audit = True
-            sitting.session = ReconcileSession(self._state.store.range_view(), Role.SERVER)
-        else:
-            sitting.session = ReconcileSession(self._state.open.fingerprint_items(), Role.SERVER)
-
-    def _end_session(self, sitting: _Sitting) -> None:
-        self._audits -= sitting.is_audit
-        sitting.session, sitting.is_audit = None, False
+    def _begin(self, messages: MessageStream, *, is_audit: bool) -> None:
+        """Begin a session with a peer in the place of any earlier one, if there is room."""
+        peer = str(messages.peer)
+        self._sittings.pop(peer, None)
+        # Room is scarcest for audits; who was silent longest goes first.
+        rivals = [
+            (sitting.used_s, name)
+            for name, sitting in sorted(self._sittings.items())
+            if sitting.is_audit or not is_audit
+        ]
+        if len(rivals) >= (AUDITS_MAX if is_audit else SITTINGS_MAX):
+            used_s, name = min(rivals)
+            if trio.current_time() - used_s < SITTING_IDLE_S:
+                return
+            del self._sittings[name]
+        view = self._state.store.range_view() if is_audit else self._state.open.fingerprint_items()
+        session = ReconcileSession(view, Role.SERVER)
+        self._sittings[peer] = _Sitting(session, messages, is_audit=is_audit)
 
     async def answer(self, request: object, peer: str) -> object:
         """Return the reply to a request that stands by itself: any but `Ranges`.

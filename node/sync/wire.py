@@ -15,6 +15,7 @@ from protocol.messages import (
     decode_stream_message,
     encode_message,
 )
+from protocol.reconcile import FRAME_BYTES_MAX
 
 T = TypeVar("T")
 READ_BYTES = 65_536
@@ -123,3 +124,6 @@ class MessageStream:
 def _cut(text: str, most: int) -> str:
     """Return a text that fits its field: printable ASCII of at most `most` characters."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:most]
+
+
+assert FRAME_BYTES_MAX < REQUEST_BYTES_MAX < MESSAGE_BYTES_MAX, "every request of ours fits"

@@ -1,6 +1,7 @@
 """What a hostile peer can ask of a node: his share, and nothing that is none of his business."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pytest
 import trio
 
 from node.sync.budget import AUDIT_UNITS, FIRST_UNITS, UNITS_MAX, UNITS_PER_S
-from node.sync.server import AUDITS_MAX
+from node.sync.server import AUDITS_MAX, SITTING_IDLE_S, SITTINGS_MAX
 from node.sync.wire import MessageStream, PeerLeft
 from protocol.hashing import compute_content_hash
 from protocol.messages import (
     SCOPE_ALL,
     SCOPE_OPEN,
+    Bye,
     GetBlob,
     GetChain,
     GetIds,
@@ -90,13 +92,40 @@ async def test_few_audits_run_at_the_same_time(tmp_path: Path, autojump_clock: o
                 nursery.start_soon(_audit, liar, first, got, done)
                 await done.wait()
             assert [type(one) for one in got] == [Ranges] * AUDITS_MAX + [Status]
+            # Whoever says nothing for a while makes room.
+            await trio.sleep(SITTING_IDLE_S)
+            liar = await village.add_liar("late", lambda request: None)
+            await liar.transport.dial("/memory/victim/p2p/victim")
+            async with liar.talk_to("victim") as messages:
+                reply = await messages.ask_any(Ranges(SCOPE_ALL, 0, True, first), 60)
+            assert isinstance(reply, Ranges)
             nursery.cancel_scope.cancel()
-        # Whoever left made room.
-        liar = await village.add_liar("late", lambda request: None)
-        await liar.transport.dial("/memory/victim/p2p/victim")
-        async with liar.talk_to("victim") as messages:
-            reply = await messages.ask_any(Ranges(SCOPE_ALL, 0, True, first), 60)
-        assert isinstance(reply, Ranges)
+
+
+async def test_a_peer_has_one_session_at_a_time_and_all_have_few(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with a_village(tmp_path) as village, AsyncExitStack() as stack:
+        victim = await a_victim_with(village, 100)
+        first = ReconcileSession(VectorView(()), Role.CLIENT).start()
+        request = Ranges(SCOPE_OPEN, 0, True, first)
+
+        async def open_stream(liar: Liar) -> MessageStream:
+            return await stack.enter_async_context(liar.talk_to("victim"))
+
+        crowd = []
+        for place in range(SITTINGS_MAX + 1):
+            liar = await village.add_liar(f"mallory {place}", lambda request: None)
+            await liar.transport.dial("/memory/victim/p2p/victim")
+            crowd.append(await open_stream(liar))
+            more = await open_stream(liar)
+            one = await crowd[-1].ask_any(request, 60)
+            other = await more.ask_any(request, 60)
+            assert isinstance(one, Ranges) == isinstance(other, Ranges) == (place < SITTINGS_MAX)
+            # The second session of a peer has ended his first.
+            late = await crowd[-1].ask_any(replace(request, is_first=False), 60)
+            assert isinstance(late, Status)
+        assert victim.state.open.count == 100
 
 
 async def _audit(liar: Liar, first: bytes, got: list[object], done: trio.Event) -> None:
@@ -160,6 +189,17 @@ async def test_what_a_peer_pushes_is_verified_and_goes_through_the_door(
                 await messages.ask(Items((forged.wire,), ()), Taken, 60)
         assert victim.state.store.totals.stored == 1
         assert victim.sync.book.get("mallory").faults == 1
+
+
+async def test_a_farewell_is_no_fault(tmp_path: Path, autojump_clock: object) -> None:
+    async with a_village(tmp_path) as village:
+        victim = await village.add("victim")
+        liar = await village.add_liar("mallory", lambda request: None)
+        await liar.transport.dial("/memory/victim/p2p/victim")
+        async with liar.talk_to("victim") as messages:
+            with pytest.raises(PeerLeft, match="end of stream"):
+                await messages.ask_any(Bye("node_stopping", "till then"), 60)
+        assert victim.sync.book.get("mallory").faults == 0
 
 
 async def test_absurd_places_in_requests_get_empty_replies(

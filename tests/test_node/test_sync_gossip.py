@@ -117,6 +117,17 @@ async def test_a_seal_is_relayed_once_its_signatures_are_those_of_the_sealers() 
     assert not hearer.relays(notice), "old news"
 
 
+async def test_a_true_seal_carries_no_false_ids_to_others() -> None:
+    hearer, sealer = Hearer(), a_state()
+    sealer.accept(publish_chain(sealer, BOB, 3), None)
+    sealed, ids = seal(sealer)
+    data = sealed.to_bytes()
+    assert hearer.relays(SealNotice(SealedIds(data, pack_ids(ids))))
+    assert hearer.relays(SealNotice(SealedIds(data, None)))
+    for wrong in (ids[::-1], ids[:2], [*ids, ids[0]], [*ids[:2], bytes(32)], []):
+        assert not hearer.relays(SealNotice(SealedIds(data, pack_ids(wrong))))
+
+
 async def test_evidence_is_relayed_only_if_it_bars_more_than_what_is_known() -> None:
     hearer = Hearer()
     chain = publish_chain(hearer.state, BOB, 5)

@@ -7,8 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from node.sync.manager import AUDIT_S
-from node.sync.peers import RETRY_MOST_S
+from node.sync.manager import AUDIT_S, _Inbox
+from node.sync.peers import RETRY_MOST_S, SyncReason
 from node.transport.base import GossipMessage, PeerName
 from protocol.chains import build_evidence
 from protocol.errors import Rejected
@@ -198,6 +198,14 @@ async def test_news_end_a_long_back_off(tmp_path: Path, autojump_clock: object) 
         await wait_until(lambda: bert.state.epoch == 2, timeout_s=RETRY_MOST_S / 4)
 
 
+async def test_a_back_off_that_is_over_already_is_not_waited_for() -> None:
+    inbox = _Inbox()
+    await inbox.wait_for_nudge(-0.5)
+    inbox.put(SyncReason.ANNOUNCED, (bytes(32),))
+    await inbox.wait_for_nudge(60)
+    assert inbox.take() == [bytes(32)], "the nudge is spent, what it was about is not"
+
+
 async def test_a_session_that_ends_at_its_limits_goes_on_at_once(
     tmp_path: Path, autojump_clock: object
 ) -> None:
@@ -268,6 +276,20 @@ async def test_a_transaction_from_too_far_ahead_comes_back_when_its_time_has_com
         await village.connect("alice", "bert")
         await wait_until(lambda: is_equal(alice, bert, carl))
         assert carl.state.knows(tx.tx_id)
+
+
+async def test_an_account_whose_mark_was_lost_does_not_sign_below_what_it_signed(
+    tmp_path: Path,
+) -> None:
+    async with a_village(tmp_path) as village:
+        bob = await village.add("bob")
+        chain = publish_chain(bob.state, BOB, 3)
+        bob.state.accept(chain[1:], "somebody")
+        with pytest.raises(Rejected, match="own_chain_behind"):
+            await bob.author.submit("publish_task", some_terms())
+        bob.state.accept(chain[:1], "somebody")
+        tx = await bob.author.submit("publish_task", some_terms())
+        assert tx.header.seq == 3
 
 
 async def test_an_author_is_told_of_success_only_once_it_is_on_disk(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from protocol import codec
 from protocol.chains import (
     Barrier,
     Frontier,
+    Gap,
     build_evidence,
     compute_evidence_id,
     extend_frontier,
     find_barrier,
+    find_gap,
+    find_gaps,
     find_inadmissible,
     is_alive,
     read_evidence,
@@ -22,6 +25,7 @@ from protocol.chains import (
 from protocol.errors import Rejected
 from protocol.intake import Intake
 from protocol.records import Account
+from protocol.tables import ACCOUNTS
 from protocol.transactions import SignedTransaction
 from tests.support.builders import a_hash, an_address
 from tests.support.world import World
@@ -136,6 +140,52 @@ def test_the_frontier_does_not_depend_on_the_order_of_arrival(order: list[int]) 
     assert frontier.next_seq == order[4]
 
 
+# -------------------------------------------------------------------------------------- gaps
+
+
+def gap_of(chain: Chain, seq: int) -> Gap | None:
+    frontier = extend_frontier(Frontier(0, None), ALICE, chain.link_of)
+    return find_gap(chain.txs[seq], frontier, chain.link_of)
+
+
+def test_a_gap_is_named_by_its_highest_link() -> None:
+    chain = Chain()
+    for seq in (1, 2):
+        del chain.stored[(ALICE, seq)]
+    assert gap_of(chain, 4) == gap_of(chain, 3) == Gap(ALICE, 1, 2, chain.txs[2].tx_id)
+    del chain.stored[(ALICE, 3)]
+    assert gap_of(chain, 4) == Gap(ALICE, 1, 3, chain.txs[3].tx_id)
+    chain.stored[(ALICE, 2)] = chain.txs[2]
+    assert gap_of(chain, 3) == Gap(ALICE, 1, 1, chain.txs[1].tx_id)
+
+
+def test_a_rival_in_the_way_is_a_gap_of_one_place() -> None:
+    chain = Chain()
+    fork = chain.fork(2)
+    chain.stored[(ALICE, 2)] = fork
+    assert gap_of(chain, 4) == Gap(ALICE, 2, 2, chain.txs[2].tx_id)
+    chain.stored[(ALICE, 2)] = replace(fork, header=replace(fork.header, prev=chain.txs[1].tx_id))
+    assert gap_of(chain, 3) == Gap(ALICE, 2, 2, chain.txs[2].tx_id)
+
+
+def test_what_begins_a_chain_lacks_nothing() -> None:
+    chain = Chain()
+    assert find_gap(chain.txs[0], Frontier(0, None), chain.link_of) is None
+
+
+def test_a_seal_names_one_gap_of_each_author_up_to_a_bound() -> None:
+    world = World()
+    chains = {
+        who: [world.publish(who, title=f"Task {i}") for i in range(4)] for who in ("alice", "bob")
+    }
+    tops = [tx for chain in chains.values() for tx in chain[2:]]
+    gaps = find_gaps(tops, world.view, lambda *_: None, 9)
+    assert {gap.missing for gap in gaps} == {chain[1].tx_id for chain in chains.values()}
+    assert len(find_gaps(tops, world.view, lambda *_: None, 1)) == 1
+    whole = [tx for chain in chains.values() for tx in chain]
+    assert find_gaps(whole, world.view, lambda *_: None, 9) == []
+
+
 # --------------------------------------------------------------------------- sets of one seal
 
 
@@ -163,6 +213,18 @@ def test_a_set_must_not_hold_what_its_own_evidence_bars() -> None:
     assert find(chain, *chain.txs[:2], evidence=((ALICE, 2),)) is None
     found = find(chain, *chain.txs[:3], evidence=((ALICE, 2), (ALICE, 4)))
     assert found == (chain.txs[2].tx_id, "equivocated")
+
+
+def test_a_set_must_not_hold_evidence_that_bars_nothing_more() -> None:
+    chain = Chain()
+    account = chain.world.view.get(ACCOUNTS, ALICE)
+    assert account is not None
+    chain.world.view.apply([((ACCOUNTS.name, ALICE), replace(account, barred_from=2))])
+    assert find(chain, evidence=((ALICE, 1),)) is None
+    assert find(chain, evidence=((ALICE, 2),)) == (compute_evidence_id(ALICE, 2), "superseded")
+    stranger = an_address("a stranger")
+    found = find(chain, evidence=((stranger, 0),))
+    assert found == (compute_evidence_id(stranger, 0), "unknown_account")
 
 
 def test_a_set_must_not_hold_two_of_one_place() -> None:

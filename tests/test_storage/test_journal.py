@@ -218,3 +218,28 @@ def test_a_seal_of_what_is_not_stored_is_our_own_mistake(store: Store) -> None:
     with pytest.raises(InvariantBroken):
         commit(store, [a_hash("stranger")], outcome)
     assert store.head is before
+
+
+def test_the_ids_of_a_large_epoch_are_read_in_parts(store: Store) -> None:
+    world = StoredWorld(store)
+    world.seal(*[world.publish("alice", title=f"Task {place}") for place in range(1_100)])
+    ids = store.journal.sealed_ids(1)
+    read = store.journal.read_sealed_ids
+    assert [*read(1, 0, 500), *read(1, 500, 500), *read(1, 1_000, 500)] == ids
+    for offset, most in ((0, 1), (511, 2), (512, 600), (1_099, 9), (3, 1_100)):
+        assert read(1, offset, most) == ids[offset : offset + most]
+    assert read(1, 1_100, 9) == read(1, (1 << 64) - 1, 9) == read(2, 0, 9) == []
+
+
+def test_evidence_is_dropped_until_a_seal_has_taken_it_in(store: Store) -> None:
+    world = StoredWorld(store)
+    place = world.equivocate("alice", "cancel_task", CancelTask("One"), CancelTask("Two"))
+    evidence_id = compute_evidence_id(*place)
+    store.drop_evidence([evidence_id, a_hash("nobody")])
+    assert not store.journal.has_evidence(evidence_id)
+    assert store.totals.evidence == 0
+    place = world.equivocate("bob", "cancel_task", CancelTask("One"), CancelTask("Two"))
+    world.seal(evidence=[place])
+    store.drop_evidence([compute_evidence_id(*place)])
+    assert store.journal.has_evidence(compute_evidence_id(*place))
+    assert store.totals.evidence == 1

@@ -1,0 +1,175 @@
+"""Messages between peers: each survives its bytes, and bytes that are none blame the sender."""
+
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import codec
+from protocol.errors import InvariantBroken, PeerFault
+from protocol.messages import (
+    GOSSIP_BYTES_MAX,
+    GOSSIP_MESSAGES,
+    GOSSIP_SEAL_IDS_MAX,
+    ITEMS_BYTES_MAX,
+    ITEMS_PER_MESSAGE_MAX,
+    MESSAGE_BYTES_MAX,
+    PACKED_IDS_MAX,
+    STREAM_MESSAGES,
+    WANT_IDS_MAX,
+    Announcement,
+    Blob,
+    Bye,
+    EvidenceNotice,
+    GetBlob,
+    GetChain,
+    GetIds,
+    GetSeals,
+    Hello,
+    Ids,
+    Items,
+    Ranges,
+    SealedIds,
+    SealNotice,
+    Seals,
+    Status,
+    Taken,
+    Transactions,
+    Want,
+    decode_gossip_message,
+    decode_stream_message,
+    encode_message,
+    pack_ids,
+    unpack_ids,
+)
+from protocol.transactions import WIRE_BYTES_MAX
+
+ID = bytes(range(32))
+STATUS = Status(7, ID, 3, bytes(16), ID)
+STREAM = (
+    Hello(1, bytes(8), "minesync", STATUS),
+    STATUS,
+    Ranges(1, 7, True, b"\x61"),
+    Want(ID * 2),
+    Items((b"one",), (b"two", b"three")),
+    Taken(5),
+    GetSeals(3),
+    Seals((SealedIds(b"seal", ID), SealedIds(b"large", None))),
+    GetIds(3, 16_384),
+    Ids(3, 16_384, ID),
+    GetBlob(ID, 61_440),
+    Blob(ID, 100, 0, b"data"),
+    Bye("wrong_network", "found another"),
+    GetChain(ID, 0, (1 << 63) - 1),
+)
+GOSSIP = (
+    Transactions((b"wire",)),
+    Announcement("peer", ID),
+    SealNotice(SealedIds(b"seal", None)),
+    EvidenceNotice(b"proof"),
+)
+
+
+@pytest.mark.parametrize("message", STREAM, ids=lambda message: type(message).__name__)
+def test_a_message_of_the_stream_survives_its_bytes(message: object) -> None:
+    data = encode_message(message)
+    assert decode_stream_message(data) == message
+    with pytest.raises(PeerFault, match="message_unknown"):
+        decode_gossip_message(data)
+
+
+@pytest.mark.parametrize("message", GOSSIP, ids=lambda message: type(message).__name__)
+def test_a_message_of_gossip_survives_its_bytes(message: object) -> None:
+    data = encode_message(message)
+    assert decode_gossip_message(data) == message
+    with pytest.raises(PeerFault, match="message_unknown"):
+        decode_stream_message(data)
+
+
+def test_every_message_is_in_these_tests_and_has_a_code_of_its_own() -> None:
+    assert {type(message) for message in STREAM} == set(STREAM_MESSAGES.values())
+    assert {type(message) for message in GOSSIP} == set(GOSSIP_MESSAGES.values())
+    assert STREAM_MESSAGES.keys().isdisjoint(GOSSIP_MESSAGES)
+
+
+def test_every_field_of_every_message_is_bounded() -> None:
+    for cls in (*STREAM_MESSAGES.values(), *GOSSIP_MESSAGES.values()):
+        for name, hint in get_type_hints(cls, include_extras=True).items():
+            assert hint not in (bytes, str), f"{cls.__name__}.{name} has no bound"
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_message_blame_the_sender(data: bytes) -> None:
+    for decode in (decode_stream_message, decode_gossip_message):
+        try:
+            message = decode(data)
+        except PeerFault:
+            continue
+        assert encode_message(message) == data
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(st.sampled_from((*STREAM, *GOSSIP)), st.integers(0, 10_000), st.integers(0, 255))
+def test_a_changed_byte_makes_another_message_or_none(message: object, at: int, byte: int) -> None:
+    data = bytearray(encode_message(message))
+    data[at % len(data)] = byte
+    decode = decode_gossip_message if type(message) in GOSSIP_MESSAGES.values() else None
+    try:
+        found = (decode or decode_stream_message)(bytes(data))
+    except PeerFault:
+        return
+    assert encode_message(found) == bytes(data)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        [4, bytes(32 * (PACKED_IDS_MAX + 1))],
+        [3, 2, 0, True, b""],
+        [3, 0, 1 << 31, True, b""],
+        [5, [b""] * (ITEMS_PER_MESSAGE_MAX + 1), []],
+        [5, [bytes(2 * WIRE_BYTES_MAX + 65)], []],
+        [13, "x" * 65, ""],
+        [14, bytes(31), 0, 0],
+        [14, bytes(32), 0],
+        [2],
+        [],
+        7,
+    ],
+)
+def test_what_is_out_of_bounds_blames_the_sender(plain: object) -> None:
+    with pytest.raises(PeerFault):
+        decode_stream_message(codec.encode(plain))
+
+
+def test_we_send_nothing_out_of_bounds_ourselves() -> None:
+    with pytest.raises(InvariantBroken):
+        encode_message(Announcement("peer", bytes(32 * (GOSSIP_SEAL_IDS_MAX + 1))))
+
+
+def test_ids_travel_packed_and_are_counted() -> None:
+    ids = [bytes([place]) * 32 for place in range(5)]
+    assert unpack_ids(pack_ids(ids)) == ids
+    with pytest.raises(PeerFault, match="ids_malformed"):
+        unpack_ids(bytes(33))
+    with pytest.raises(PeerFault, match="ids_too_many"):
+        unpack_ids(bytes(32 * 3), 2)
+
+
+def test_the_largest_of_each_fits_its_frame() -> None:
+    largest = (
+        Want(bytes(32 * WANT_IDS_MAX)),
+        Ids(1, 0, bytes(32 * PACKED_IDS_MAX)),
+        Seals((SealedIds(bytes(8_192), bytes(32 * PACKED_IDS_MAX)),)),
+        Items(tuple(bytes(ITEMS_BYTES_MAX // 512) for _ in range(512)), ()),
+        Items((), (bytes(2 * WIRE_BYTES_MAX + 64),) * 15),
+    )
+    assert all(len(encode_message(message)) <= MESSAGE_BYTES_MAX for message in largest)
+    notices = (
+        SealNotice(SealedIds(bytes(8_192), bytes(32 * GOSSIP_SEAL_IDS_MAX))),
+        EvidenceNotice(bytes(2 * WIRE_BYTES_MAX + 64)),
+        Announcement("x" * 128, bytes(32 * GOSSIP_SEAL_IDS_MAX)),
+    )
+    assert all(len(encode_message(notice)) <= GOSSIP_BYTES_MAX for notice in notices)
