@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from protocol.phases import TaskStatus
+from protocol.dispute_records import DisputeCase
+from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, MINERS, TASKS, Table
+from protocol.tables import BY_NAME, DISPUTES, MINERS, TASKS, Table
 
 T = TypeVar("T")
 
@@ -21,7 +22,10 @@ class StateView(Protocol):
         ...
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`.
+
+        It is the task's own, or that of the dispute it is in.
+        """
         ...
 
     def validators(self) -> Sequence[bytes]:
@@ -45,6 +49,19 @@ def compute_next_deadline(task: Task) -> int | None:
             return None
 
 
+def compute_dispute_deadline(case: DisputeCase) -> int | None:
+    """Return the last epoch of the window a dispute is in, None once it has ended."""
+    match case.status:
+        case DisputeStatus.PENDING | DisputeStatus.APPEALED:
+            return case.pending_until
+        case DisputeStatus.UNDER_REVIEW:
+            return case.voting_deadline
+        case DisputeStatus.RESOLVED_APPEALABLE:
+            return case.appeal_deadline
+        case _:
+            return None
+
+
 def is_validator(miner: Miner) -> bool:
     """Tell whether a miner is registered as a validator."""
     return bool(miner.roles & ROLE_VALIDATOR)
@@ -62,7 +79,7 @@ class EpochView:
         return self._view.get(table, key)
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`."""
         return self._view.due_tasks(epoch)
 
     def validators(self) -> Sequence[bytes]:
@@ -94,13 +111,16 @@ class MemoryView:
                 self.rows[(name, key)] = record
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
-        due = []
-        for (name, key), row in self.rows.items():
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`."""
+        due = set()
+        for (name, _), row in self.rows.items():
+            deadline = None
             if name == TASKS.name:
                 deadline = compute_next_deadline(row)
-                if deadline is not None and deadline < epoch:
-                    due.append(key)
+            elif name == DISPUTES.name:
+                deadline = compute_dispute_deadline(row)
+            if deadline is not None and deadline < epoch:
+                due.add(row.task_id)
         return sorted(due)
 
     def validators(self) -> Sequence[bytes]:
