@@ -12,6 +12,7 @@ that value and the reverse, and the index of flagged answers is the set of those
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from protocol.bonds import count_locked
 from protocol.errors import InvariantBroken
 from protocol.fold import Outcome
 from protocol.invariants_rows import ROW_RULES
@@ -20,6 +21,7 @@ from protocol.records import Ledger
 from protocol.scene import Rule, Scene
 from protocol.tables import (
     ACCOUNTS,
+    DISPUTES,
     LEDGER,
     LEDGER_KEY,
     MINERS,
@@ -43,6 +45,7 @@ def money_is_where_the_ledger_says(scene: Scene) -> Iterator[str]:
         scene.sum_of(MINERS, lambda miner: miner.stake)
         + scene.sum_of(SUBMISSIONS, lambda submission: submission.stake)
         + scene.sum_of(VALIDATIONS, lambda vote: vote.stake)
+        + scene.sum_of(DISPUTES, count_locked)
     )
     moved = (
         ("balances", scene.sum_of(ACCOUNTS, lambda account: account.balance)),

@@ -170,8 +170,9 @@ SUBMISSION_STEPS: Steps[SubmissionStatus] = MappingProxyType(
         SubmissionStatus.REQUIRES_EXPERT_REVIEW: (
             SubmissionStatus.APPROVED,
             SubmissionStatus.REJECTED,
+            SubmissionStatus.UNDER_REVIEW,
         ),
-        # Back to review only when a dispute has started a new round.
+        # Back to review, from here and from above, only when a dispute has started a new round.
         SubmissionStatus.APPROVED: (SubmissionStatus.UNDER_REVIEW,),
         SubmissionStatus.REJECTED: (SubmissionStatus.UNDER_REVIEW,),
     }

@@ -14,12 +14,16 @@ Key = tuple[str, bytes]
 """A row's address: the name of its table and its key there."""
 
 
-class StateView(Protocol):
-    """The state as one seal left it; reads never change under the reader."""
+class RowView(Protocol):
+    """Rows, of whatever moment."""
 
     def get(self, table: Table[T], key: bytes) -> T | None:
         """Return one row, or None."""
         ...
+
+
+class StateView(RowView, Protocol):
+    """The state as one seal left it; reads never change under the reader."""
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
         """Return the sorted ids of the tasks of which a next deadline lies before `epoch`.

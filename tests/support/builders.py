@@ -28,6 +28,11 @@ SOLVERS = ("bob", "carol", "dave")
 VALIDATORS = ("vera", "viktor", "violet", "vito", "vivian")
 CAST = (PUBLISHER, *SOLVERS, *VALIDATORS, "eve", "mallory")
 """Eve and mallory have money and are registered nowhere."""
+ARBITERS = (
+    *("ada", "abel", "agnes", "albert", "alma", "amos", "anna", "anton"),
+    *("arno", "astrid", "august", "aurel", "axel", "aya", "azra"),
+)
+"""Validators of a court: with the cast's five on a task's panel, three hearings are left."""
 
 
 def a_seed(name: str) -> bytes:
@@ -48,6 +53,11 @@ def a_signer(name: str) -> Signer:
 def an_address(name: str) -> bytes:
     """Return the address of somebody."""
     return a_signer(name).address
+
+
+def name_of(address: bytes) -> str:
+    """Return the name behind an address of the cast or the court."""
+    return next(who for who in (*CAST, *ARBITERS) if an_address(who) == address)
 
 
 def a_hash(text: str) -> bytes:

@@ -55,7 +55,6 @@ from protocol.transactions import (
 from protocol.view import MemoryView
 from protocol.windows import apply_time_moves
 from tests.support.builders import (
-    CAST,
     SOLVERS,
     VALIDATORS,
     a_commitment,
@@ -68,6 +67,7 @@ from tests.support.builders import (
     a_vote,
     an_address,
     an_answer,
+    name_of,
 )
 
 T = TypeVar("T")
@@ -176,10 +176,12 @@ class World:
         payload = a_vote(self.submission_id(task_id, miner), score, **changes)
         return self.sign(who, "validate_answer", payload, subject=task_id)
 
-    def claim(self, who: str, task_id: bytes, entry: RewardEntry | bytes) -> SignedTransaction:
-        """Return somebody's claim of an entry."""
+    def claim(
+        self, who: str, task_id: bytes, entry: RewardEntry | bytes, *, round: int = 0
+    ) -> SignedTransaction:
+        """Return somebody's claim of an entry of the distribution of a round."""
         entry_id = entry if isinstance(entry, bytes) else entry.entry_id
-        return self.sign(who, "claim_reward", ClaimReward(entry_id, 0), subject=task_id)
+        return self.sign(who, "claim_reward", ClaimReward(entry_id, round), subject=task_id)
 
     # ------------------------------------------------------------------------------- sealing
 
@@ -337,8 +339,7 @@ class World:
 
     def panel(self, task_id: bytes) -> list[str]:
         """Return the names of those drawn to judge a task."""
-        names = {an_address(who): who for who in CAST}
-        return [names[address] for address in self.task(task_id).panel]
+        return [name_of(address) for address in self.task(task_id).panel]
 
     def account(self, who: str) -> Account:
         """Return somebody's account."""
