@@ -270,6 +270,14 @@ def require_step(steps: Steps[S], source: S | None, target: S) -> None:
         )
 
 
+def find_reachable(steps: Steps[S], source: S | None) -> tuple[S | None, ...]:
+    """Return `source` and all that steps lead to from it; an epoch may hold more than one step."""
+    reached: list[S | None] = [source]
+    for state in reached:
+        reached.extend(one for one in steps.get(state, ()) if one not in reached)
+    return tuple(reached)
+
+
 def get_label(state: IntEnum | None) -> str:
     """Return the stable text of a state: its name in lower case; `none` before it exists."""
     return "none" if state is None else state.name.lower()
