@@ -193,9 +193,10 @@ MINER_STEPS: Steps[MinerStatus] = MappingProxyType(
         MinerStatus.INACTIVE: (MinerStatus.ACTIVE, MinerStatus.DORMANT),
         MinerStatus.DORMANT: (MinerStatus.ACTIVE,),
         MinerStatus.SUSPENDED: (MinerStatus.ACTIVE,),
-        MinerStatus.EXITING: (MinerStatus.EXITED,),
+        # Evidence against an author is heard even after he left.
+        MinerStatus.EXITING: (MinerStatus.EXITED, MinerStatus.SUSPENDED),
         # Who comes back keeps his history: leaving must not wash a reputation.
-        MinerStatus.EXITED: (MinerStatus.ACTIVE,),
+        MinerStatus.EXITED: (MinerStatus.ACTIVE, MinerStatus.SUSPENDED),
     }
 )
 
