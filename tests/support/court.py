@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from protocol.dispute_records import (
     Choice,
@@ -11,6 +11,7 @@ from protocol.dispute_records import (
     EvidenceType,
 )
 from protocol.fees import compute_bond_min
+from protocol.genesis import Genesis
 from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.appeal_dispute import AppealDispute
 from protocol.kinds.open_dispute import Exhibit, OpenDispute
@@ -22,6 +23,8 @@ from protocol.transactions import SignedTransaction
 from tests.support.builders import ARBITERS, CAST, COIN, a_genesis, a_hash, name_of
 from tests.support.world import World
 
+W = TypeVar("W", bound=World)
+
 BOND = compute_bond_min(10 * COIN)
 """Of a task of the builders."""
 EXHIBIT = Exhibit(EvidenceType.TECHNICAL_ANALYSIS, a_hash("proof"))
@@ -29,7 +32,16 @@ EXHIBIT = Exhibit(EvidenceType.TECHNICAL_ANALYSIS, a_hash("proof"))
 
 def a_court() -> World:
     """Return a world with enough validators for a dispute and two appeals, all registered."""
-    world = World(a_genesis(cast=(*CAST, *ARBITERS)))
+    return settle_court(World(a_court_genesis()))
+
+
+def a_court_genesis() -> Genesis:
+    """Return the genesis of a network in which the arbiters too have money."""
+    return a_genesis(cast=(*CAST, *ARBITERS))
+
+
+def settle_court(world: W) -> W:
+    """Register the cast and the arbiters; return the world."""
     world.settle_cast()
     world.seal(*(world.register(who, roles=ROLE_VALIDATOR) for who in ARBITERS))
     return world

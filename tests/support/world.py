@@ -328,9 +328,11 @@ class World:
         key = validation_key(self.submission_id(task_id, miner), an_address(who), 0)
         return self.require(VALIDATIONS, key)
 
-    def distribution(self, task_id: bytes) -> RewardDistribution:
-        """Return the distribution of a task's reward."""
-        return self.require(REWARDS, reward_key(task_id, self.task(task_id).lifecycle.round))
+    def distribution(self, task_id: bytes, round_: int | None = None) -> RewardDistribution:
+        """Return the distribution of a task's reward, of its present round or another."""
+        if round_ is None:
+            round_ = self.task(task_id).lifecycle.round
+        return self.require(REWARDS, reward_key(task_id, round_))
 
     def entries_of(self, task_id: bytes, who: str) -> list[RewardEntry]:
         """Return what somebody can claim or has claimed of a task."""
