@@ -21,11 +21,12 @@ from protocol.dispute_records import (
 )
 from protocol.errors import InvariantBroken
 from protocol.judgment import judge_votes
+from protocol.lifecycle import is_barred
 from protocol.panel import draw_validators
 from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import Task
 from protocol.stakes import read_submissions
-from protocol.tables import ACCOUNTS, DISPUTES, dispute_key
+from protocol.tables import DISPUTES, dispute_key
 from protocol.verdicts import close_dispute, step_dispute
 from protocol.view import RowView
 
@@ -101,12 +102,6 @@ def read_hearing(case: DisputeCase) -> tuple[ArbiterVote, ...]:
     return tuple(vote for vote in case.votes if vote.hearing == case.hearing)
 
 
-def is_barred(book: Book, author: bytes) -> bool:
-    """Tell whether evidence bars an author for good, as of the last seal."""
-    account = book.sealed.get(ACCOUNTS, author)
-    return account is not None and account.barred_from is not None
-
-
 def move_dispute_by_time(book: Book, task: Task) -> Task | None:
     """Return the task after one step of its dispute by time, None if none is due."""
     case, epoch = read_open_dispute(book, task), book.epoch
@@ -145,7 +140,7 @@ def move_dispute_by_threshold(book: Book, task: Task, tx: bytes | None) -> Task 
 
 def _seat_panel(book: Book, task: Task, case: DisputeCase) -> Task:
     """Draw the panel of a hearing, or end the dispute that has none."""
-    if case.status is DisputeStatus.PENDING and is_barred(book, case.disputer):
+    if case.status is DisputeStatus.PENDING and is_barred(book.sealed, case.disputer):
         return close_dispute(book, task, step_dispute(case, DisputeStatus.DISMISSED), None)
     excluded = {
         task.publisher,

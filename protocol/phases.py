@@ -182,7 +182,8 @@ REWARD_STEPS: Steps[RewardState] = MappingProxyType(
     {
         None: (RewardState.LOCKED,),
         RewardState.LOCKED: (RewardState.CLAIMABLE, RewardState.REVOKED),
-        RewardState.CLAIMABLE: (RewardState.CLAIMED,),
+        # Revoked when its recipient can sign no claim any more.
+        RewardState.CLAIMABLE: (RewardState.CLAIMED, RewardState.REVOKED),
     }
 )
 

@@ -162,7 +162,7 @@ def _vote_all(machine: Machine, argument: int) -> None:
 
 
 def _claim(machine: Machine, argument: int) -> None:
-    who = _free(machine, (*SOLVERS, *VALIDATORS), argument // 4)
+    who = _free(machine, ("alice", "eve", *SOLVERS, *VALIDATORS), argument // 4)
     task_id = machine.tasks[argument % len(machine.tasks)]
     if who is None:
         return
