@@ -13,6 +13,7 @@ from rich.console import Console
 from node.commands.common import COMMON, Common, emit, show_pairs, show_table
 from node.commands.db_backup import app as backup_app
 from node.commands.db_backup import find_folder
+from node.commands.db_prune import db_prune
 from node.commands.db_report import db_report
 from node.commands.db_store import check_database, hold_data_dir, is_running, open_at_rest
 from node.commands.progress import OnProgress, show_progress
@@ -23,6 +24,7 @@ from node.rpc.methods.database import describe_store
 from node.state_check import StateReport, check_state
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
+from storage.compaction import compact_tables, measure_tables
 from storage.errors import Corrupt
 from storage.rebuild import find_missing_keys, find_stale_keys
 from storage.restore import restore as restore_backup
@@ -34,6 +36,7 @@ FAULTS_SHOWN_MAX = 100
 app = App(name="db", help="Inspect, check, copy and repair the database.")
 app.command(backup_app)
 app.command(db_report, name="report")
+app.command(db_prune, name="prune")
 
 
 @app.command(name="info")
@@ -82,12 +85,10 @@ def check(*, common: Common = COMMON) -> int:
 def compact(*, common: Common = COMMON) -> None:
     """Rewrite every table without what was deleted."""
     with open_at_rest(common.paths) as store, show_progress(common, "compact") as tell:
-        store.engine.flush()
-        before = _measure(store)
-        for done, name in enumerate(sorted(before), 1):
-            store.engine.compact(name)
-            tell(done, len(before))
-        after = _measure(store)
+        before = measure_tables(store.engine)
+        for done, total in compact_tables(store.engine):
+            tell(done, total)
+        after = measure_tables(store.engine)
     data = {
         "bytes_before": sum(before.values()),
         "bytes_after": sum(after.values()),
@@ -194,11 +195,6 @@ def _report_faults(common: Common, faults: list[str], facts: dict[str, Any]) -> 
 
     emit(common, data, render)
     return Exit.STORAGE_DAMAGED if faults else Exit.OK
-
-
-def _measure(store: Store) -> dict[str, int]:
-    figures = store.engine.properties()
-    return {name: row.get("bytes", 0) for name, row in sorted(figures.items()) if name}
 
 
 def _find_backup(text: str, folder: Path) -> Path:
