@@ -12,6 +12,7 @@ Rule 4: a step changes where and how bytes lie, never rows of the sealed state: 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from protocol.errors import Rejected
@@ -123,13 +124,18 @@ def migrate(engine: Engine) -> int:
     return taken
 
 
+def find_copy(path: Path, schema: int) -> Path:
+    """Return where the copy of a database of an older schema lies."""
+    return path.with_name(f"{path.name}.schema-{schema}")
+
+
 def keep_copy(engine: RocksEngine, network: bytes) -> None:
     """Copy a database of an older schema to `<folder>.schema-<number>`, unless that is done.
 
     Raises:
         StorageError: as `RocksEngine.checkpoint`; `foreign_folder` if something else lies there.
     """
-    path = engine.path.with_name(f"{engine.path.name}.schema-{read_schema(engine)}")
+    path = find_copy(engine.path, read_schema(engine))
     if path.exists() and any(path.iterdir()):
         copy = Folder(path, network)
         if copy.is_whole():

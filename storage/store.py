@@ -51,6 +51,7 @@ class Store:
         view: the sealed state as the fold asks for it.
         queries: the sealed state as people ask for it.
         pruned: what of the sealed state was dropped here.
+        migrated_from: the older schema that this open found, None if it found ours.
         local: what this node thinks of it; part of no root.
     """
 
@@ -76,7 +77,8 @@ class Store:
             head = meta.read_head(engine)
         if head is None or engine.get(META, meta.GENESIS) != genesis.hash:
             raise WrongNetwork("wrong_genesis", "another genesis", genesis.hash.hex()[:16])
-        if schema < SCHEMA:
+        self.migrated_from = schema if schema < SCHEMA else None
+        if self.migrated_from is not None:
             if isinstance(engine.inner, RocksEngine):
                 keep_copy(engine.inner, genesis.network)
             migrate(engine)

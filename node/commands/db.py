@@ -26,6 +26,7 @@ from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from storage.compaction import compact_tables, measure_tables
 from storage.errors import Corrupt
+from storage.migrations import SCHEMA, find_copy
 from storage.rebuild import find_missing_keys, find_stale_keys
 from storage.restore import restore as restore_backup
 from storage.salvage import salvage
@@ -101,6 +102,19 @@ def compact(*, common: Common = COMMON) -> None:
         show_table(console, ("table", "bytes before", "bytes after"), rows)
 
     emit(common, data, render)
+
+
+@app.command(name="migrate")
+def migrate(*, common: Common = COMMON) -> None:
+    """Bring a database of an older release to the schema of this one; every open does.
+
+    Before it is changed it is copied, by hard links, to a folder beside it.
+    """
+    with open_at_rest(common.paths) as store:
+        before = store.migrated_from
+    copy = None if before is None else str(find_copy(common.paths.database, before))
+    data = {"schema": SCHEMA, "migrated_from": before, "copy": copy}
+    emit(common, data, lambda console: show_pairs(console, _name_pairs(data)))
 
 
 @app.command(name="restore")

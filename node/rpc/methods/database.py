@@ -9,6 +9,7 @@ from protocol.errors import BlamedError
 from protocol.params import EPOCH_MAX
 from storage.backup_folder import Backup
 from storage.folder import FORMAT
+from storage.migrations import SCHEMA
 from storage.store import Store
 
 PATH_CHARACTERS_MAX = 4_096
@@ -83,6 +84,7 @@ def describe_store(store: Store) -> dict[str, Any]:
     figures = store.engine.properties()
     return {
         "format": FORMAT,
+        "schema": SCHEMA,
         "network": store.genesis.network.hex(),
         "network_name": store.genesis.name,
         "genesis_hash": store.genesis.hash.hex(),
