@@ -10,7 +10,7 @@ from protocol.dispute_records import Choice, DisputeCase, Judgment
 from protocol.phases import DisputeStatus
 from protocol.records import Task
 from protocol.tables import DISPUTES, dispute_key
-from protocol.view import RowView
+from protocol.view import RowReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def read_verdict(case: DisputeCase) -> Judgment | None:
     return case.judgments[-1]
 
 
-def read_verdicts(rows: RowView, task: Task) -> tuple[Judgment | None, ...]:
+def read_verdicts(rows: RowReader, task: Task) -> tuple[Judgment | None, ...]:
     """Return what the dispute of each earlier round ended with, by round."""
     cases = [
         rows.get(DISPUTES, dispute_key(task.task_id, round_))
@@ -37,7 +37,7 @@ def read_verdicts(rows: RowView, task: Task) -> tuple[Judgment | None, ...]:
     return tuple(None if case is None else read_verdict(case) for case in cases)
 
 
-def read_convicted(rows: RowView, task: Task) -> Convicted:
+def read_convicted(rows: RowReader, task: Task) -> Convicted:
     """Return who was found guilty in the earlier rounds of a task."""
     verdicts = [verdict for verdict in read_verdicts(rows, task) if verdict is not None]
     return Convicted(
@@ -46,7 +46,7 @@ def read_convicted(rows: RowView, task: Task) -> Convicted:
     )
 
 
-def read_voting_round(rows: RowView, task: Task) -> int:
+def read_voting_round(rows: RowReader, task: Task) -> int:
     """Return the round whose votes count: the one that the last order to validate again began."""
     voting = 0
     for round_, verdict in enumerate(read_verdicts(rows, task)):

@@ -28,7 +28,7 @@ from protocol.records import Task
 from protocol.stakes import read_submissions
 from protocol.tables import DISPUTES, dispute_key
 from protocol.verdicts import close_dispute, step_dispute
-from protocol.view import RowView
+from protocol.view import RowReader
 
 
 def read_open_dispute(book: Book, task: Task) -> DisputeCase:
@@ -43,7 +43,7 @@ def read_open_dispute(book: Book, task: Task) -> DisputeCase:
     return case
 
 
-def is_revealing(rows: RowView, task: Task) -> bool:
+def is_revealing(rows: RowReader, task: Task) -> bool:
     """Tell whether the phase of a task is that in which answers are shown.
 
     A dispute does not end it: who opens one must not keep others from showing what they have

@@ -1,12 +1,13 @@
-"""What the fold asks of the sealed state: three questions, declared by the one who asks them."""
+"""What the fold asks of the sealed state: four questions, declared by the one who asks them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from protocol.closing import compute_closed_epoch
 from protocol.dispute_records import DisputeCase
 from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, DISPUTES, MINERS, TASKS, Table
+from protocol.tables import BY_NAME, DISPUTES, MINERS, REWARDS, TASKS, Table, reward_key
 
 T = TypeVar("T")
 
@@ -14,15 +15,15 @@ Key = tuple[str, bytes]
 """A row's address: the name of its table and its key there."""
 
 
-class RowView(Protocol):
-    """Rows, of whatever moment."""
+class RowReader(Protocol):
+    """Whatever gives rows."""
 
     def get(self, table: Table[T], key: bytes) -> T | None:
         """Return one row, or None."""
         ...
 
 
-class StateView(RowView, Protocol):
+class StateView(RowReader, Protocol):
     """The state as one seal left it; reads never change under the reader."""
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
@@ -34,6 +35,13 @@ class StateView(RowView, Protocol):
 
     def validators(self) -> Sequence[bytes]:
         """Return the sorted addresses of all miners registered as validators."""
+        ...
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown.
+
+        `protocol.closing` says what that is; the answer outlives the rows of the task.
+        """
         ...
 
 
@@ -66,6 +74,12 @@ def compute_dispute_deadline(case: DisputeCase) -> int | None:
             return None
 
 
+def find_closed_epoch(view: RowReader, task: Task) -> int | None:
+    """Return the epoch in which a task closed for good, by its rows; None while it has not."""
+    key = reward_key(task.task_id, task.lifecycle.round)
+    return compute_closed_epoch(task, view.get(REWARDS, key))
+
+
 def is_validator(miner: Miner) -> bool:
     """Tell whether a miner is registered as a validator."""
     return bool(miner.roles & ROLE_VALIDATOR)
@@ -91,6 +105,10 @@ class EpochView:
         if self._validators is None:
             self._validators = tuple(self._view.validators())
         return self._validators
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown."""
+        return self._view.closed_at(task_id)
 
 
 class MemoryView:
@@ -134,3 +152,8 @@ class MemoryView:
             for (name, key), row in self.rows.items()
             if name == MINERS.name and is_validator(row)
         )
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown."""
+        task = self.get(TASKS, task_id)
+        return None if task is None else find_closed_epoch(self, task)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from protocol import kinds
 from protocol.book import Book
 from protocol.chains import find_inadmissible
+from protocol.convictions import read_voting_round
 from protocol.epoch import Epoch
 from protocol.fold import Outcome, fold_epoch
 from protocol.genesis import Genesis
@@ -173,6 +174,8 @@ class World:
         self, who: str, task_id: bytes, miner: str, score: int | None, **changes: Any
     ) -> SignedTransaction:
         """Return somebody's vote on the answer of `miner`; a score of None abstains."""
+        task = self.view.get(TASKS, task_id)
+        changes.setdefault("round", 0 if task is None else read_voting_round(self.view, task))
         payload = a_vote(self.submission_id(task_id, miner), score, **changes)
         return self.sign(who, "validate_answer", payload, subject=task_id)
 

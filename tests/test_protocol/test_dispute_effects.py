@@ -363,7 +363,7 @@ def test_another_panel_judges_again_and_the_earlier_votes_are_void() -> None:
     assert set(first[:3]).isdisjoint(again)
     assert balances(world, *first)[:3] == [one + STAKE // 2 for one in before[:3]]
     assert world.submission(task_id, "bob").score is None
-    world.seal(*(world.vote(who, task_id, "bob", 95, round=1) for who in again[:3]))
+    world.seal(*(world.vote(who, task_id, "bob", 95) for who in again[:3]))
     assert world.task(task_id).status is At.COMPLETED
     assert world.submission(task_id, "bob").score == 95
     world.settle(task_id)
