@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 READY := $(VENV)/.ready
 SOURCES := protocol storage node devnet tests
-BENCHES := $(sort $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))))
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -45,8 +44,8 @@ wire: $(READY) ## tests on real sockets and real processes
 swarm: $(READY) ## many seeds, many faults, every check
 	@$(BIN)/python -m pytest tests/swarm $(ARGS)
 
-bench: $(READY) ## one line of JSON for each benchmark
-	@set -e; for bench in $(BENCHES); do $(BIN)/python -m tests.benchmarks.$$bench $(ARGS); done
+bench: $(READY) ## one line of JSON for each figure (k=... selects)
+	@$(BIN)/python -m tests.benchmarks $(k)
 
 cover: $(READY) ## test with branch coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)
