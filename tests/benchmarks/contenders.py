@@ -95,13 +95,6 @@ class Raw:
                 batch.put(key, value, self._handle)
         self._database.write(batch, self._synced if sync else self._unsynced)
 
-    def delete(self, keys: Sequence[bytes]) -> None:
-        """Delete keys together, unsynced."""
-        batch = WriteBatch(raw_mode=True)
-        for key in keys:
-            batch.delete(key, self._handle)
-        self._database.write(batch, self._unsynced)
-
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._column.get(key)
         return value
@@ -134,13 +127,6 @@ class Sqlite:
         self._database.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", kept)
         gone = ((key,) for key, value in rows if value is None)
         self._database.executemany("DELETE FROM t WHERE k = ?", gone)
-        self._database.execute("COMMIT")
-
-    def delete(self, keys: Sequence[bytes]) -> None:
-        """Delete keys together, unsynced."""
-        self._database.execute("PRAGMA synchronous=OFF")
-        self._database.execute("BEGIN")
-        self._database.executemany("DELETE FROM t WHERE k = ?", [(key,) for key in keys])
         self._database.execute("COMMIT")
 
     def get(self, key: bytes) -> bytes | None:
