@@ -13,16 +13,10 @@ from storage.metered import TIMED_EVERY, MeteredEngine
 from storage.stats import Meter
 from storage.store import Store
 from tests.support.engine_contract import CONTRACT, numbered_rows, put_rows
+from tests.support.engines import WatchedEngine
 from tests.support.stored import StoredWorld, play_randomly
 
 TABLE = "transactions"
-
-
-class FullEngine(MemoryEngine):
-    """An engine whose disk is full."""
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        raise Full("disk_full", "no byte", "room")
 
 
 def tick_by(step_ns: int) -> Callable[[], int]:
@@ -93,7 +87,9 @@ def test_many_gets_in_one_call_count_as_one_with_what_they_found() -> None:
 
 
 def test_what_fails_is_counted_as_an_error_and_raised() -> None:
-    engine = MeteredEngine(FullEngine())
+    full = WatchedEngine(MemoryEngine())
+    full.writes_left = 0
+    engine = MeteredEngine(full)
     with pytest.raises(Full):
         put_rows(engine, {b"a": b"1"})
     rows = engine.scan(TABLE)

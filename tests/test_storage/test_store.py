@@ -23,6 +23,7 @@ from storage.memory import MemoryEngine
 from storage.range_leaves import TABLE as LEAVES
 from storage.store import Store
 from tests.support.builders import a_genesis, a_hash
+from tests.support.engines import WatchedEngine
 from tests.support.stored import StoredWorld, build_seal, compute_rows_hash, play_randomly
 from tests.support.world import World
 
@@ -41,21 +42,6 @@ def rehash_rows(engine: Engine) -> LtHash:
 
 def count_rows(engine: Engine) -> int:
     return sum(1 for table in ALL for _ in engine.scan(table.name))
-
-
-class FailingEngine(MemoryEngine):
-    """An engine whose n-th write from now on finds the disk full."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes_left: int | None = None
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        if self.writes_left is not None:
-            if self.writes_left == 0:
-                raise Full("disk_full", "no room", "room")
-            self.writes_left -= 1
-        super().write(batch, sync=sync)
 
 
 def test_a_new_store_holds_the_genesis(store: Store) -> None:
@@ -134,7 +120,7 @@ def test_what_the_cache_says_is_what_is_on_disk(store: Store) -> None:
 
 @pytest.mark.parametrize("writes", range(4))
 def test_after_a_failed_write_the_store_says_what_is_on_disk(writes: int) -> None:
-    engine = FailingEngine()
+    engine = WatchedEngine(MemoryEngine())
     store = Store(engine, a_genesis())
     world = StoredWorld(store)
     play_randomly(world, random.Random(1), 3)
