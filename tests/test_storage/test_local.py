@@ -106,7 +106,7 @@ def test_old_metrics_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) 
 def test_rows_of_another_release_are_dropped_at_open(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.local.clear(RULESET)
+    assert list(store.local.clear_steps(RULESET)) == []
     store.local.put_analysis(an_analysis("answer", 9_000))
     monkeypatch.setattr(local, "ROWS_VERSION", 2)
     opened = LocalStore(store.engine, store.rows)
