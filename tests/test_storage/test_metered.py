@@ -11,10 +11,8 @@ from storage.errors import Closed, Full
 from storage.memory import MemoryEngine
 from storage.metered import TIMED_EVERY, MeteredEngine
 from storage.stats import Meter
-from storage.store import Store
 from tests.support.engine_contract import CONTRACT, numbered_rows, put_rows
 from tests.support.engines import WatchedEngine
-from tests.support.stored import StoredWorld, play_randomly
 
 TABLE = "transactions"
 
@@ -133,17 +131,3 @@ def test_the_quantiles_of_nothing_and_of_no_time_are_0() -> None:
     assert meter.find_quantile_ns(99) == 0
     meter.add(0, 0, 0)
     assert meter.find_quantile_ns(99) == 0
-
-
-def test_the_report_of_a_store_in_use_has_no_empty_figure(store: Store) -> None:
-    play_randomly(StoredWorld(store), random.Random(5), 6)
-    for task in store.queries.tasks().items:
-        assert store.queries.task(task.task_id) is not None
-    report = store.report_performance()
-    writes = {line.table: line for line in report.operations if line.operation == "write"}
-    assert {"transactions", "seals", "meta", "ai_task_states", "ai_index_mappings"} <= writes.keys()
-    assert all(line.calls and line.p99_ns >= line.p50_ns > 0 for line in writes.values())
-    assert report.cache.hits > 0
-    assert report.cache.size_bytes > 0
-    assert report.properties["transactions"]["keys"] > 0
-    assert report.properties["transactions"]["bytes"] > 0

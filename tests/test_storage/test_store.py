@@ -1,7 +1,6 @@
 """The store: what a seal writes is whole, survives a restart, and is checked at the next open."""
 
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -242,23 +241,6 @@ def test_a_store_that_cannot_be_opened_leaves_no_lock(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(Corrupt):
             Store.open(tmp_path / "db", a_genesis())
-
-
-def test_a_kill_leaves_a_whole_prefix(tmp_path: Path) -> None:
-    """(b) of the acceptance checks: before or after, never between."""
-    store = Store.open(tmp_path / "db", a_genesis())
-    world = StoredWorld(store)
-    roots = {}
-    for number in range(5):
-        play_randomly(world, random.Random(number), 1)
-        roots[store.head.epoch] = store.head.state_root
-        shutil.copytree(tmp_path / "db", tmp_path / f"image{number}")
-    store.close()
-    for number in range(5):
-        image = Store.open(tmp_path / f"image{number}", a_genesis())
-        assert image.head.state_root == roots[image.head.epoch]
-        assert rehash_rows(image.engine).state_root() == image.head.state_root
-        image.close()
 
 
 def test_blobs_are_found_by_their_hash_whole_and_in_parts(store: Store) -> None:
