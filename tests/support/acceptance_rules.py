@@ -70,15 +70,15 @@ def a_node(genesis: Genesis) -> StateManager:
 def any_order_of_arrival_gives_one_state(folder: Path) -> None:
     genesis, chance = a_genesis(), random.Random(1)
     before, contest = a_contest(genesis)
-    node = a_node(genesis)
-    node.accept(before, None)
-    node.seal(a_signer("sealer"), time_ms=0)
-    beacon = compute_beacon(node.seal_hash, compute_set_root(tx.tx_id for tx in contest))
+    first = a_node(genesis)
+    first.accept(before, None)
+    first.seal(a_signer("sealer"), time_ms=0)
+    beacon = compute_beacon(first.seal_hash, compute_set_root(tx.tx_id for tx in contest))
     outcomes = []
     for _ in range(ORDERS):
         chance.shuffle(contest)
         epoch = Epoch(2, beacon, tuple(contest))
-        outcomes.append(fold_epoch(node.store.view, genesis.params, genesis.network, epoch))
+        outcomes.append(fold_epoch(first.store.view, genesis.params, genesis.network, epoch))
         assert outcomes[-1] == outcomes[0]
     assert outcomes[0].rulings
     roots = set()

@@ -11,7 +11,7 @@ from storage.local import LocalStore
 from storage.local_tables import ANALYTICS, FRAUD, LOCAL_TABLES
 from storage.store import Store
 from tests.support.builders import a_hash, an_address
-from tests.support.opinions import a_pattern, an_analysis, some_metrics
+from tests.support.opinions import a_pattern, a_performance, an_analysis, some_metrics
 
 
 def read_flagged(store: Store) -> list[int]:
@@ -80,11 +80,21 @@ def test_rows_of_another_release_are_dropped_at_open(
 
 
 def test_a_pattern_is_read_back_as_it_was(store: Store) -> None:
-    pattern = a_pattern("bob")
-    store.local.put_behavior(pattern)
+    for sampled_at in (3, 9):
+        store.local.put_behavior(a_pattern("bob", sampled_at))
+    pattern = a_pattern("bob", 9)
     assert Store(store.engine, store.genesis).local.behavior(an_address("bob")) == pattern
     assert store.local.behavior(an_address("carol")) is None
     assert store.local.behaviors().items == (pattern,)
+
+
+def test_a_performance_is_read_back_as_it_was(store: Store) -> None:
+    for settled_at in (3, 9):
+        store.local.put_analytics(a_performance("bob", settled_at))
+    performance = a_performance("bob", 9)
+    assert Store(store.engine, store.genesis).local.analytics(an_address("bob")) == performance
+    assert store.local.analytics(an_address("carol")) is None
+    assert store.local.all_analytics().items == (performance,)
 
 
 def test_no_table_of_opinions_has_another_version_of_its_own() -> None:
