@@ -42,7 +42,7 @@ class RowCache:
 
     def put(self, place: Key, row: Any, row_bytes: int) -> None:
         """Remember a row, or with None that there is none."""
-        self._forget(place)
+        self.forget(place)
         size = row_bytes + ENTRY_BYTES
         if size > self._bytes_max:
             return
@@ -57,17 +57,13 @@ class RowCache:
         for place, row, row_bytes in changes:
             self.put(place, row, row_bytes)
 
-    def forget(self, places: Iterable[Key]) -> None:
-        """Forget what is known of some places; the next read of them asks the engine."""
-        for place in places:
-            self._forget(place)
-
     def clear(self) -> None:
         """Forget everything; the counters stay."""
         self._entries.clear()
         self._bytes = 0
 
-    def _forget(self, place: Key) -> None:
+    def forget(self, place: Key) -> None:
+        """Know nothing of a place any more."""
         entry = self._entries.pop(place, None)
         if entry is not None:
             self._bytes -= entry[1]

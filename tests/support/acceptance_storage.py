@@ -10,6 +10,7 @@ from pathlib import Path
 from node.events import Broadcast
 from node.state_manager import StateManager
 from protocol.chains import build_evidence
+from protocol.closing import compute_archive_epochs
 from protocol.fold import Change
 from protocol.hashing import compute_content_hash
 from protocol.kinds.cancel_task import CancelTask
@@ -29,7 +30,7 @@ from tests.support.golden import read_rows
 from tests.support.opinions import an_analysis, some_metrics
 from tests.support.store_program import live_through
 from tests.support.stored import StoredWorld, play_randomly
-from tests.support.twin_stores import check_rows, check_whole, empty
+from tests.support.twin_stores import check_rows, check_whole, clean_up, delete_blob, empty
 from tests.support.world import World
 
 LIVES = range(8)
@@ -121,7 +122,7 @@ def live_an_hour(store: Store) -> Iterator[None]:
     yield
     store.put_blob(compute_content_hash(DATA), DATA)
     yield
-    store.journal.blobs.delete(compute_content_hash(DATA))
+    delete_blob(store, compute_content_hash(DATA))
     yield
     for risk in (9_000, 2_000):
         store.local.put_analysis(an_analysis("answer", risk))
@@ -198,7 +199,12 @@ def figures_are_above_zero_after_use(ground: Ground) -> None:
     store.put_blob(compute_content_hash(DATA), DATA)
     for task in store.queries.tasks().items:
         assert store.queries.task(task.task_id) is not None
-    assert store.journal.blobs.delete(compute_content_hash(DATA)) == len(DATA)
+    assert delete_blob(store, compute_content_hash(DATA)) == len(DATA)
+    task_id = world.open_task()
+    world.seal(world.cancel("alice", task_id))
+    world.pass_until(world.epoch + compute_archive_epochs(store.genesis.params))
+    assert clean_up(store).tasks > 0
+    assert store.pruned.size_bytes > 0
     report = store.report_performance()
     writes = {line.table: line for line in report.operations if line.operation == "write"}
     assert {"transactions", "seals", "meta", TASKS.name, "ai_index_mappings"} <= writes.keys()

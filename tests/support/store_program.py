@@ -36,7 +36,7 @@ from tests.support.builders import (
 from tests.support.opinions import a_pattern, a_performance, an_analysis, some_metrics
 from tests.support.store_questions import Questions
 from tests.support.stored import act_on, build_seal, compute_rows_hash
-from tests.support.twin_stores import TwinStores, draw_bytes
+from tests.support.twin_stores import TwinStores, clean_up, delete_blob, draw_bytes
 from tests.support.world import World
 
 T = TypeVar("T")
@@ -79,6 +79,9 @@ class StoreProgram(World):
             for _ in range(self.chance.choice(STEPS)):
                 self._step()
             self._check()
+            self.trace.append("clean up")
+            if self.twins.each(clean_up).rows:
+                self.twins.check_alike()
             if self.seed % RESTORED_EVERY == 0:
                 self.trace.append("backup and restore")
                 self.twins.backup_and_restore()
@@ -286,7 +289,7 @@ class StoreProgram(World):
     def _delete_blob(self) -> None:
         content_hash = self._draw(self._blobs)
         if content_hash is not None:
-            freed = self.twins.each(lambda store: store.journal.blobs.delete(content_hash))
+            freed = self.twins.each(lambda store: delete_blob(store, content_hash))
             assert freed == len(self._blobs.pop(content_hash))
 
     def _think_of_an_answer(self) -> None:

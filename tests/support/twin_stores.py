@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from protocol.closing import compute_archive_epochs
 from protocol.errors import InvariantBroken, Rejected
 from protocol.genesis import Genesis
 from protocol.tables import ALL, BY_NAME
@@ -22,11 +23,13 @@ from storage.errors import Full, StorageError
 from storage.indexes import INDEX_TABLE, compute_index_keys
 from storage.local_tables import FRAUD
 from storage.memory import MemoryEngine
+from storage.prune import Pruner
 from storage.rebuild import rebuild_indexes
 from storage.restore import restore
 from storage.rocks import RocksEngine
 from storage.scrub import scrub
 from storage.store import Store
+from storage.tombstones import Pruned
 from tests.support.engines import WatchedEngine
 from tests.support.golden import read_rows
 
@@ -96,14 +99,18 @@ class TwinStores:
             store.close()
 
     def check(self, rows: Mapping[Key, Any]) -> None:
-        """Check both against the rows of a model, against one another, and one against itself."""
+        """Check both against the rows of a model, and as `check_alike`."""
         for store in self.stores:
             check_rows(store, rows)
+        self.each(lambda store: store.report_performance().cache)
+        self.check_alike()
+
+    def check_alike(self) -> None:
+        """Check both against one another, and one against itself."""
         memory, rocks = (read_rows(store.engine) for store in self.stores)
         for table in TABLES:
             assert memory[table] == rocks[table], f"{table} differs"
         self.each(lambda store: (store.totals, store.head.state_root, store.local.progress))
-        self.each(lambda store: store.report_performance().cache)
         # The bytes are the same, so one of the two speaks for both.
         check_whole(self.stores[1])
 
@@ -148,6 +155,21 @@ def empty(engine: Engine) -> None:
         for key, _ in engine.scan(table):
             batch.delete(table, key)
     engine.write(batch, sync=False)
+
+
+def delete_blob(store: Store, content_hash: bytes) -> int:
+    """Delete a blob; return the bytes freed."""
+    batch = Batch()
+    freed = store.journal.blobs.stage_delete(batch, content_hash)
+    store.engine.write(batch, sync=False)
+    return freed
+
+
+def clean_up(store: Store) -> Pruned:
+    """Drop all that may be dropped; return what was dropped so far."""
+    for _ in Pruner(store, compute_archive_epochs(store.genesis.params)).steps():
+        pass
+    return store.pruned
 
 
 def check_rows(store: Store, rows: Mapping[Key, Any]) -> None:

@@ -43,6 +43,7 @@ from storage.local import LocalStore
 from storage.meta import stage_totals
 from storage.stats import Meter
 from storage.store import Store
+from storage.tombstones import Pruned
 from tests.support import acceptance_rules as rules
 from tests.support import acceptance_storage as at_rest
 from tests.support import builders
@@ -185,7 +186,14 @@ def the_cache_does_not_count(patch: Patch) -> None:
 
 
 def a_delete_tells_no_size(patch: Patch) -> None:
-    patch.setattr(Blobs, "delete", lambda self, content_hash: 0)
+    patch.setattr(Blobs, "stage_delete", lambda self, batch, content_hash: 0)
+
+
+def a_clean_up_tells_no_size(patch: Patch) -> None:
+    def count(self: Pruned, *, tasks: int = 0, rows: int = 0, size_bytes: int = 0) -> Pruned:
+        return replace(self, tasks=self.tasks + tasks, rows=self.rows + rows)
+
+    patch.setattr(Pruned, "count", count)
 
 
 def seven_tenths_are_flagged(patch: Patch) -> None:
@@ -235,6 +243,7 @@ CONTROLS_OF_STORAGE: list[tuple[str, Callable[[Patch], None]]] = [
     ("j", meters_do_not_time),
     ("j", the_cache_does_not_count),
     ("j", a_delete_tells_no_size),
+    ("j", a_clean_up_tells_no_size),
     ("k", old_keys_of_opinions_stay),
     ("k", seven_tenths_are_flagged),
     ("l", keys_are_joined_by_colons),

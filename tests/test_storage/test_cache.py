@@ -2,12 +2,15 @@
 
 import random
 
+from protocol.closing import compute_archive_epochs
+from protocol.tables import TASKS
 from storage.cache import ENTRY_BYTES, RowCache
 from storage.memory import MemoryEngine
 from storage.store import Store
 from tests.support.builders import a_genesis, a_hash
 from tests.support.engines import WatchedEngine
 from tests.support.stored import StoredWorld, play_randomly
+from tests.support.twin_stores import clean_up
 
 
 def place(number: int) -> tuple[str, bytes]:
@@ -76,7 +79,8 @@ def test_what_was_forgotten_is_unknown_and_counts_no_more() -> None:
     cache = RowCache()
     for number in range(3):
         cache.put(place(number), number, 10)
-    cache.forget([place(0), place(2), place(7)])
+    for number in (0, 2, 7):
+        cache.forget(place(number))
     assert [cache.find(place(number))[0] for number in range(3)] == [False, True, False]
     assert cache.size_bytes == ENTRY_BYTES + 10
 
@@ -123,3 +127,16 @@ def test_an_evicted_row_is_read_again_and_the_bound_holds_in_a_store() -> None:
         assert store.queries.task(task_id) == world.task(task_id)
         assert cache.size_bytes <= 1_000
     assert 0 < len(cache) < len(tasks)
+
+
+def test_the_cache_tells_of_no_row_that_a_clean_up_dropped() -> None:
+    store = Store.in_memory(a_genesis())
+    world = StoredWorld(store)
+    task_id = world.open_task()
+    world.seal(world.cancel("alice", task_id))
+    world.pass_until(world.epoch + compute_archive_epochs(store.genesis.params))
+    assert store.queries.task(task_id) == world.task(task_id)
+    assert store.rows.cache.find((TASKS.name, task_id))[0]
+    clean_up(store)
+    assert store.queries.task(task_id) is None
+    assert store.queries.tasks().items == ()
