@@ -24,7 +24,7 @@ setup: $(READY) ## make .venv with exactly what constraints.txt pins
 devnet: $(READY) ## run a demonstration network (make devnet ARGS=--once ends by itself)
 	@$(BIN)/minesync devnet demo $(ARGS)
 
-test: check ## check, then every test but wire and bench; what CI runs (k=... selects)
+test: check ## check, then every test but wire, bench and swarm; what CI runs (k=... selects)
 	@$(BIN)/python -m pytest --ignore=tests/tidy $(if $(k),-k "$(k)") $(ARGS)
 
 check: $(READY) ## format, lint, types, layers, shape: nothing is changed
@@ -42,7 +42,7 @@ wire: $(READY) ## tests on real sockets and real processes
 	@$(BIN)/python -m pytest -m wire tests/wire $(ARGS)
 
 swarm: $(READY) ## many seeds, many faults, every check
-	@$(BIN)/python -m pytest tests/swarm $(ARGS)
+	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
 
 bench: $(READY) ## one line of JSON for each figure (k=... selects)
 	@$(BIN)/python -m tests.benchmarks $(k)

@@ -109,11 +109,12 @@ def play_randomly(world: World, chance: random.Random, epochs: int) -> None:
             taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
         tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
         for task_id in tasks:
-            taken += _act_on(world, chance, task_id)
+            taken += act_on(world, chance, task_id)
         world.seal(*taken)
 
 
-def _act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+    """Return what some people now do to a task, each what its phase allows him."""
     task = world.task(task_id)
     names = {an_address(who): who for who in (PUBLISHER, *SOLVERS, *VALIDATORS)}
     answered = [names[one.miner] for one in task.participants]
