@@ -51,10 +51,10 @@ def info(*, common: Common = COMMON) -> None:
             data = describe_store(store)
 
     def render(console: Console) -> None:
-        pairs = [
-            (name.replace("_", " "), value) for name, value in data.items() if name != "columns"
-        ]
-        show_pairs(console, pairs)
+        nested = ("columns", "pruned")
+        pairs = [(name, value) for name, value in data.items() if name not in nested]
+        pairs += [(f"pruned {name}", value) for name, value in data["pruned"].items()]
+        show_pairs(console, [(name.replace("_", " "), value) for name, value in pairs])
         rows = [[name, row["keys"], row["bytes"]] for name, row in data["columns"].items()]
         show_table(console, ("table", "keys, about", "bytes"), rows)
 

@@ -26,6 +26,7 @@ def check_refusal(world: World, case: Case) -> None:
     author = tx.header.author
     before = world.require(ACCOUNTS, author)
     epoch, with_it = world.fold([tx])
+    assert [ruling.code for ruling in with_it.rulings] == [case.code]
     # The same lots without it: the beacon, from which panels are drawn, comes from the set.
     empty_epoch = replace(epoch, transactions=())
     without_it = fold_epoch(world.view, world.params, world.network, empty_epoch)
