@@ -231,6 +231,12 @@ class Queries:
         """Return the disputes that await a judgment, the oldest first."""
         return self._list(indexes.DISPUTES_PENDING, (), limit, cursor)
 
+    def open_disputes(self) -> Iterator[DisputeCase]:
+        """Return every dispute that awaits a judgment, as of now."""
+        prefix = indexes.DISPUTES_PENDING.prefix()
+        rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
+        return (self._require(DISPUTES, read_primary_key(key)) for key, _ in rows)
+
     def disputes_of_task(
         self, task_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
     ) -> Page[DisputeCase]:
