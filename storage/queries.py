@@ -14,6 +14,7 @@ from protocol.errors import Rejected
 from protocol.phases import TaskStatus
 from protocol.records import (
     Account,
+    FraudReport,
     Ledger,
     Miner,
     RewardDistribution,
@@ -26,6 +27,7 @@ from protocol.records import (
 from protocol.tables import (
     ACCOUNTS,
     DISPUTES,
+    FRAUD_REPORTS,
     LEDGER,
     LEDGER_KEY,
     MINERS,
@@ -242,6 +244,12 @@ class Queries:
     ) -> Page[DisputeCase]:
         """Return the disputes of a task by round."""
         return self._list_rows(DISPUTES, task_id, limit, cursor)
+
+    def fraud_reports_of_submission(
+        self, submission_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
+    ) -> Page[FraudReport]:
+        """Return what people publicly think of an answer, by reporter."""
+        return self._list_rows(FRAUD_REPORTS, submission_id, limit, cursor)
 
     # -------------------------------------------------------------------------------- rulings
 
