@@ -165,9 +165,10 @@ def delete_blob(store: Store, content_hash: bytes) -> int:
     return freed
 
 
-def clean_up(store: Store) -> Pruned:
-    """Drop all that may be dropped; return what was dropped so far."""
-    for _ in Pruner(store, compute_archive_epochs(store.genesis.params)).steps():
+def clean_up(store: Store, retention: int | None = None) -> Pruned:
+    """Drop all that may be dropped, or is older; return what was dropped so far."""
+    least = compute_archive_epochs(store.genesis.params)
+    for _ in Pruner(store, least if retention is None else retention).steps():
         pass
     return store.pruned
 
