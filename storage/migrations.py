@@ -124,8 +124,8 @@ def keep_copy(engine: RocksEngine, network: bytes) -> None:
         StorageError: as `RocksEngine.checkpoint`; `foreign_folder` if something else lies there.
     """
     path = engine.path.with_name(f"{engine.path.name}.schema-{read_schema(engine)}")
-    if path.exists() and any(path.iterdir()):
-        copy = Folder(path, network)
+    copy = Folder(path, network)
+    if not copy.is_empty():
         if copy.is_whole():
             return
         copy.remove()
