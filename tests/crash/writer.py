@@ -1,0 +1,180 @@
+"""The writer: a real store that lives through epochs, tells what it does, and dies in the middle.
+
+It goes on from the world that its parent has in memory: the same people, the same chains.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from protocol.chains import Evidence
+from protocol.fold import Outcome
+from protocol.genesis import Genesis
+from protocol.hashing import compute_content_hash
+from protocol.kinds.cancel_task import CancelTask
+from protocol.lthash import LtHash
+from protocol.seals import Seal
+from protocol.transactions import SignedTransaction
+from storage.backup import make_backup
+from storage.backup_folder import find_numbers, prune_backups
+from storage.engine import TABLES, Batch, Engine
+from storage.rocks import RocksEngine, RocksSettings
+from storage.store import Store
+from tests.crash.facts import Fact, Kind, Teller
+from tests.crash.failpoints import BACKUP_SITES, Failpoint
+from tests.crash.reference import GHOST, CrashWorld
+from tests.support.builders import PUBLISHER
+from tests.support.stored import play_randomly
+
+STEPS_MAX = 16
+"""After so many a writer whose failpoint lies too far ends by itself."""
+BLOB_BYTES_MAX = 150_000
+BACKUPS_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One life of a writer.
+
+    Attributes:
+        seed: of what it does.
+        settings: of its database; drawn anew for each life.
+        failpoint: where it dies by itself; None if somebody kills it.
+        is_hasty: it acknowledges before it writes. A control: it must lose.
+        is_unsynced: no write is synced, and acknowledged all the same. A control for power cuts.
+    """
+
+    seed: int
+    settings: RocksSettings
+    failpoint: Failpoint | None = None
+    is_hasty: bool = False
+    is_unsynced: bool = False
+
+
+class TellingStore(Store):
+    """A store that tells each fact before it writes it and acknowledges it afterwards."""
+
+    def __init__(self, engine: Engine, genesis: Genesis, teller: Teller, *, is_hasty: bool) -> None:
+        super().__init__(engine, genesis)
+        self._teller = teller
+        self._is_hasty = is_hasty
+
+    @contextmanager
+    def telling(
+        self, kind: Kind, parts: Iterable[bytes], *, is_synced: bool = True
+    ) -> Iterator[None]:
+        """Tell a fact, let it be written, acknowledge it."""
+        self._teller.tell(Fact(kind, tuple(parts)))
+        if is_synced and self._is_hasty:
+            self._teller.acknowledge()
+        yield
+        if is_synced and not self._is_hasty:
+            self._teller.acknowledge()
+
+    def put_transactions(
+        self, transactions: Iterable[SignedTransaction], *, is_replacing: bool = False
+    ) -> None:
+        fresh = [tx for tx in transactions if not self.journal.has(tx.tx_id)]
+        if fresh:
+            with self.telling(Kind.TRANSACTIONS, (tx.wire for tx in fresh)):
+                super().put_transactions(fresh, is_replacing=is_replacing)
+
+    def bury(self, ids: Iterable[bytes]) -> None:
+        gone = list(ids)
+        with self.telling(Kind.BURIAL, gone, is_synced=False):
+            super().bury(gone)
+
+    def put_evidence(self, proof: Evidence) -> None:
+        with self.telling(Kind.EVIDENCE, [proof.to_bytes()]):
+            super().put_evidence(proof)
+
+    def put_blob(self, content_hash: bytes, data: bytes) -> None:
+        with self.telling(Kind.BLOB, [content_hash, data]):
+            super().put_blob(content_hash, data)
+
+    def commit_epoch(
+        self,
+        seal: Seal,
+        seal_hash: bytes,
+        ids: Sequence[bytes],
+        outcome: Outcome,
+        rows_hash: LtHash,
+    ) -> None:
+        with self.telling(Kind.EPOCH, [seal.to_bytes(), *ids]):
+            super().commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+
+
+class UnsyncedEngine(RocksEngine):
+    """An engine that promises what is in memory only."""
+
+    def write(self, batch: Batch, *, sync: bool) -> None:
+        super().write(batch, sync=False)
+
+
+def write_until_killed(
+    path: Path, backups: Path, world: CrashWorld, plan: Plan, teller: Teller
+) -> None:
+    """Open the store in `path` and live in it; the process is meant to die in here."""
+    if plan.failpoint is not None:
+        plan.failpoint.arm()
+    chance = random.Random(plan.seed)
+    engine_class = UnsyncedEngine if plan.is_unsynced else RocksEngine
+    engine = engine_class(path, network=world.network, settings=plan.settings)
+    store = TellingStore(engine, world.genesis, teller, is_hasty=plan.is_hasty)
+    world.store = store
+    teller.ready()
+    is_backing_up = plan.failpoint is not None and plan.failpoint.site in BACKUP_SITES
+    for _ in count() if plan.failpoint is None else range(STEPS_MAX):
+        take_step(world, store, engine, backups, chance)
+        if is_backing_up:
+            _back_up(store, backups)
+
+
+def take_step(
+    world: CrashWorld,
+    store: TellingStore,
+    engine: Engine,
+    backups: Path,
+    chance: random.Random,
+) -> None:
+    """Do one thing that a node does with its store; most often live through an epoch."""
+    match chance.randrange(20):
+        case 0 | 1 | 2:
+            # Stored now, sealed with the next epoch.
+            store.put_transactions(
+                [world.publish(PUBLISHER) for _ in range(chance.randrange(1, 4))]
+            )
+        case 3:
+            tx = world.sign(GHOST, "cancel_task", CancelTask("nobody"), subject=bytes(32))
+            store.put_transactions([tx])
+            store.bury([tx.tx_id])
+        case 4:
+            forger = world.find_forger()
+            if forger is not None:
+                place = world.equivocate(
+                    forger, "cancel_task", CancelTask("one"), CancelTask("other")
+                )
+                store.bury([world.links[place].tx_id])
+        case 5 | 6:
+            data = chance.randbytes(chance.randrange(1, BLOB_BYTES_MAX))
+            store.put_blob(compute_content_hash(data), data)
+        case 7:
+            if chance.randrange(3) == 0:
+                _back_up(store, backups)
+        case 8:
+            if chance.randrange(2):
+                engine.flush()
+            else:
+                engine.compact(chance.choice(TABLES))
+        case _:
+            play_randomly(world, chance, 1)
+
+
+def _back_up(store: TellingStore, folder: Path) -> None:
+    number = max(find_numbers(folder), default=0) + 1
+    with store.telling(Kind.BACKUP, [b"%d" % number]):
+        make_backup(store, folder)
+    prune_backups(folder, BACKUPS_KEPT)
