@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 READ_BYTES = 1 << 16
+LOOK_S = 0.002
 FAILED = 70
 """What a child exits with when it raised."""
 
@@ -52,6 +53,18 @@ class Child:
                 return self._is_over
         return True
 
+    def listen_until_halted(self, hear: Callable[[bytes], None]) -> None:
+        """Hear the child until it has stopped itself.
+
+        Raises:
+            RuntimeError: it ended instead.
+        """
+        status = 0
+        while not status:
+            self.listen(hear, LOOK_S)
+            status = os.waitpid(self.pid, os.WUNTRACED | os.WNOHANG)[1]
+        _check_stopped(status)
+
     def drain(self, hear: Callable[[bytes], None]) -> None:
         """Hear what a stopped child said before it was stopped."""
         while select.select([self._reading], [], [], 0)[0]:
@@ -67,9 +80,7 @@ class Child:
             RuntimeError: it had ended by itself.
         """
         os.kill(self.pid, signal.SIGSTOP)
-        status = os.waitpid(self.pid, os.WUNTRACED)[1]
-        if not os.WIFSTOPPED(status):
-            raise RuntimeError(f"a child ended with {os.waitstatus_to_exitcode(status)}")
+        _check_stopped(os.waitpid(self.pid, os.WUNTRACED)[1])
 
     def kill(self) -> None:
         """Send SIGKILL."""
@@ -99,6 +110,11 @@ def ask(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         raise RuntimeError(f"a child that checks ended with {code}")
     answer: dict[str, Any] = json.loads(said)
     return answer
+
+
+def _check_stopped(status: int) -> None:
+    if not os.WIFSTOPPED(status):
+        raise RuntimeError(f"a child ended with {os.waitstatus_to_exitcode(status)}")
 
 
 def _live(work: Callable[[Send], None], writing: int) -> None:

@@ -2,11 +2,12 @@
 
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from storage.rocks import RocksSettings
-from tests.crash.children import Child, Send, ask
+from tests.crash.children import LOOK_S, Child, Send, ask
 from tests.crash.facts import Fact, Hearing, Kind, Teller
 from tests.crash.reference import (
     Finding,
@@ -32,9 +33,9 @@ class Life:
         """Hear it for so long; return whether it has fallen silent for ever."""
         return self.child.listen(self.hearing.hear, for_s)
 
-    def listen_until_ready(self) -> None:
-        """Hear it until its store is open, or it died before."""
-        while not self.hearing.is_ready and not self.listen(0.002):
+    def listen_until(self, is_enough: Callable[[Hearing], bool]) -> None:
+        """Hear it until enough was heard, or it died before."""
+        while not is_enough(self.hearing) and not self.listen(LOOK_S):
             pass
 
 

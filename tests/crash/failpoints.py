@@ -1,4 +1,4 @@
-"""Failpoints: the n-th call of a function, before or after which a process kills itself."""
+"""Failpoints: the n-th call of a function, before or after which a process ends or halts itself."""
 
 import os
 import signal
@@ -50,8 +50,8 @@ class Failpoint:
     def __str__(self) -> str:
         return f"{self.site}:{self.moment}:{self.number}"
 
-    def arm(self) -> None:
-        """Put it into this process, which will not live to take it out."""
+    def arm(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Have this process send itself a signal there; it is not meant to live on."""
         owner, name = SITES[self.site]
         inner = getattr(owner, name)
         calls = 0
@@ -61,15 +61,10 @@ class Failpoint:
             nonlocal calls
             calls += 1
             if calls == self.number and self.moment == "before":
-                die()
+                os.kill(os.getpid(), number)
             result = inner(*args, **kwargs)
             if calls == self.number and self.moment == "after":
-                die()
+                os.kill(os.getpid(), number)
             return result
 
         setattr(owner, name, dying)
-
-
-def die() -> None:
-    """End this process as `kill -9` does."""
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -103,7 +103,7 @@ def kill_one(database: Database, plan: Plan, chance: random.Random, tally: Tally
         life.listen(chance.uniform(0, DELAY_S_MAX))
         how = "random" if life.hearing.is_ready else "opening"
     else:
-        life.listen_until_ready()
+        life.listen_until(lambda heard: heard.is_ready)
         life.listen(chance.uniform(0, DELAY_S_MAX))
         how = "random"
     end(life, plan)

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from storage.rocks import RocksSettings
 from tests.crash.database import Database, draw_settings
+from tests.crash.failpoints import MOMENTS, Failpoint
 from tests.crash.kills import note_finding
 from tests.crash.report import Tally, show_progress
 from tests.crash.writer import Plan
@@ -33,6 +35,8 @@ FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 DELAY_S_MAX = 0.3
 CUTS_PER_DATABASE = 4
 SEED_BITS = 32
+SITES, CALLS_MAX = ("write", "floor", "fsync", "rename"), 16
+"""What every life passes again and again; there the writer halts and the power goes."""
 TOOLS = ("mkfs.ext4", "mount", "umount", "cp")
 
 
@@ -113,14 +117,24 @@ def _cut_often(
                 database.remove()
             database = Database(disk.mounted / f"{number:06d}")
             tally.count("databases")
-        seed, settings = chance.getrandbits(SEED_BITS), draw_settings(chance)
-        life = database.begin(Plan(seed, settings, is_unsynced=not is_synced))
-        life.listen_until_ready()
-        # A cut before anything was promised would show nothing.
-        while not life.hearing.items and not life.listen(0.002):
-            pass
-        life.listen(chance.uniform(0, DELAY_S_MAX))
-        life.child.stop()
+        point = _draw_failpoint(chance) if is_synced else None
+        plan = Plan(
+            chance.getrandbits(SEED_BITS),
+            # The control keeps all in memory: a flush for want of room would save it.
+            draw_settings(chance) if is_synced else RocksSettings(),
+            point,
+            is_halting=True,
+            is_unsynced=not is_synced,
+        )
+        tally.count("random" if point is None else "failpoint")
+        life = database.begin(plan)
+        if point is None:
+            # A cut before anything was promised would show nothing.
+            life.listen_until(lambda heard: heard.items > 0)
+            life.listen(chance.uniform(0, DELAY_S_MAX))
+            life.child.stop()
+        else:
+            life.child.listen_until_halted(life.hearing.hear)
         life.child.drain(life.hearing.hear)
         database.note(life.hearing)
         tally.count("cuts")
@@ -135,6 +149,13 @@ def _cut_often(
         show_progress(tally, number, cuts)
     if database is not None:
         database.remove()
+
+
+def _draw_failpoint(chance: random.Random) -> Failpoint | None:
+    """Return where the power goes in one of two cases; in the others it goes at random."""
+    if chance.randrange(2):
+        return None
+    return Failpoint(chance.choice(SITES), chance.choice(MOMENTS), chance.randrange(1, CALLS_MAX))
 
 
 def _go_on(database: Database, tally: Tally, chance: random.Random, number: int) -> Database | None:

@@ -133,7 +133,7 @@ def check_store(
         applied: at most `acknowledged`.
         acknowledged: how many of the facts must be there.
         settings: of the database.
-        is_full: also scrub it and ask for everything ever acknowledged.
+        is_full: also scrub it, ask for everything ever acknowledged, and close it.
     """
     try:
         store = Store.open(path, reference.genesis, settings=settings)
@@ -144,7 +144,8 @@ def check_store(
     if is_full and finding.point is not None:
         finding.lost += find_lost(store, history[:acknowledged])
         finding.faults += [line for line in scrub(store) if line is not None]
-    store.close()
+        store.close()
+    # Without a close the end of this process is one more crash.
     return finding
 
 

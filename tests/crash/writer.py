@@ -4,6 +4,7 @@ It goes on from the world that its parent has in memory: the same people, the sa
 """
 
 import random
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Plan:
         seed: of what it does.
         settings: of its database; drawn anew for each life.
         failpoint: where it dies by itself; None if somebody kills it.
+        is_halting: at its failpoint it stops and waits, as for a power cut.
         is_hasty: it acknowledges before it writes. A control: it must lose.
         is_unsynced: no write is synced, and acknowledged all the same. A control for power cuts.
     """
@@ -50,6 +52,7 @@ class Plan:
     seed: int
     settings: RocksSettings
     failpoint: Failpoint | None = None
+    is_halting: bool = False
     is_hasty: bool = False
     is_unsynced: bool = False
 
@@ -119,7 +122,7 @@ def write_until_killed(
 ) -> None:
     """Open the store in `path` and live in it; the process is meant to die in here."""
     if plan.failpoint is not None:
-        plan.failpoint.arm()
+        plan.failpoint.arm(signal.SIGSTOP if plan.is_halting else signal.SIGKILL)
     chance = random.Random(plan.seed)
     engine_class = UnsyncedEngine if plan.is_unsynced else RocksEngine
     engine = engine_class(path, network=world.network, settings=plan.settings)
@@ -127,7 +130,8 @@ def write_until_killed(
     world.store = store
     teller.ready()
     is_backing_up = plan.failpoint is not None and plan.failpoint.site in BACKUP_SITES
-    for _ in count() if plan.failpoint is None else range(STEPS_MAX):
+    is_mortal = plan.failpoint is not None and not plan.is_halting
+    for _ in range(STEPS_MAX) if is_mortal else count():
         take_step(world, store, engine, backups, chance)
         if is_backing_up:
             _back_up(store, backups)
