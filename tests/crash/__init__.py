@@ -5,6 +5,7 @@ acknowledged. Its parent keeps those facts outside the database. After each cras
 opened in a process of its own and compared, table by table, with what the facts make.
 
     facts       what goes over the pipe
+    telling     a store that says what it does
     writer      the process that dies
     failpoints  where exactly it dies
     reference   the facts folded anew, and how a store is compared with them
@@ -12,6 +13,8 @@ opened in a process of its own and compared, table by table, with what the facts
     kills       `kill -9` of a store
     power       power cuts: a file system in an image, copied in the middle of everything
     nodes       `kill -9` of whole nodes
+    launch      the command line of a node that dies by itself
+    children    processes that are forked, heard, halted, killed
     report      one line for each part; a part that must see losses has to see them
 
 `python -m tests.crash` runs all of it.

@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.folder import Folder
 from storage.rocks import RocksEngine
+from tests.crash.telling import TellingStore
 
 SITES: dict[str, tuple[Any, str]] = {
     "write": (RocksEngine, "write"),
@@ -16,8 +17,15 @@ SITES: dict[str, tuple[Any, str]] = {
     "fdatasync": (os, "fdatasync"),
     "rename": (os, "rename"),
     "replace": (os, "replace"),
+    "transactions": (TellingStore, "put_transactions"),
+    "evidence": (TellingStore, "put_evidence"),
+    "blob": (TellingStore, "put_blob"),
+    "epoch": (TellingStore, "commit_epoch"),
 }
-"""By name, what every step to the disk passes; `floor` lies between the two steps of a `write`."""
+"""By name, what the steps to the disk pass; `floor` lies between the two steps of a `write`.
+
+The last four are no such steps: after each of them something has just been promised.
+"""
 STORE_SITES = ("write", "floor", "fsync", "rename", "replace")
 """Those that a store passes; a node also syncs the marks of what it signed."""
 BACKUP_SITES = ("fsync", "rename")

@@ -35,8 +35,10 @@ FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 DELAY_S_MAX = 0.3
 CUTS_PER_DATABASE = 4
 SEED_BITS = 32
-SITES, CALLS_MAX = ("write", "floor", "fsync", "rename"), 16
-"""What every life passes again and again; there the writer halts and the power goes."""
+PROMISES = {"transactions": 12, "evidence": 2, "blob": 4, "epoch": 12}
+"""By site, after which call of a life the power may go: the rare ones come late enough."""
+STEPS, STEP_CALLS_MAX = ("write", "floor", "fsync", "rename"), 16
+"""What every life passes again and again on its way to the disk."""
 TOOLS = ("mkfs.ext4", "mount", "umount", "cp")
 
 
@@ -97,7 +99,8 @@ def cut_disk(folder: Path) -> Iterator[CutDisk]:
 def cut_power(folder: Path, seed: int, cuts: int, *, is_synced: bool) -> Tally:
     """Cut the power under writers; without `is_synced` it is the control that must lose."""
     name = "cut=sync" if is_synced else "cut=nosync(control)"
-    tally = Tally(name, seed, must_lose=not is_synced, figures={"cuts": 0, "databases": 0})
+    tally = Tally(name, seed, must_lose=not is_synced)
+    tally.figures |= {"cuts": 0, "databases": 0, "random": 0, "promise": 0, "step": 0}
     try:
         with cut_disk(folder) as disk:
             _cut_often(disk, tally, random.Random(seed), cuts, is_synced=is_synced)
@@ -126,7 +129,7 @@ def _cut_often(
             is_halting=True,
             is_unsynced=not is_synced,
         )
-        tally.count("random" if point is None else "failpoint")
+        tally.count(_name_moment(point))
         life = database.begin(plan)
         if point is None:
             # A cut before anything was promised would show nothing.
@@ -152,10 +155,25 @@ def _cut_often(
 
 
 def _draw_failpoint(chance: random.Random) -> Failpoint | None:
-    """Return where the power goes in one of two cases; in the others it goes at random."""
-    if chance.randrange(2):
-        return None
-    return Failpoint(chance.choice(SITES), chance.choice(MOMENTS), chance.randrange(1, CALLS_MAX))
+    """Return where the power goes: half of the time after a promise, else at a step or at random.
+
+    A write that is promised and not synced is saved by the next one that is, milliseconds later.
+    """
+    match chance.randrange(4):
+        case 0 | 1:
+            site = chance.choice(sorted(PROMISES))
+            return Failpoint(site, "after", chance.randint(1, PROMISES[site]))
+        case 2:
+            site = chance.choice(STEPS)
+            return Failpoint(site, chance.choice(MOMENTS), chance.randint(1, STEP_CALLS_MAX))
+        case _:
+            return None
+
+
+def _name_moment(point: Failpoint | None) -> str:
+    if point is None:
+        return "random"
+    return "promise" if point.site in PROMISES else "step"
 
 
 def _go_on(database: Database, tally: Tally, chance: random.Random, number: int) -> Database | None:

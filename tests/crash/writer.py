@@ -5,28 +5,20 @@ It goes on from the world that its parent has in memory: the same people, the sa
 
 import random
 import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from protocol.chains import Evidence
-from protocol.fold import Outcome
-from protocol.genesis import Genesis
 from protocol.hashing import compute_content_hash
 from protocol.kinds.cancel_task import CancelTask
-from protocol.lthash import LtHash
-from protocol.seals import Seal
-from protocol.transactions import SignedTransaction
 from storage.backup import make_backup
 from storage.backup_folder import find_numbers, prune_backups
 from storage.engine import TABLES, Batch, Engine
 from storage.rocks import RocksEngine, RocksSettings
-from storage.store import Store
-from tests.crash.facts import Fact, Kind, Teller
+from tests.crash.facts import Kind, Teller
 from tests.crash.failpoints import BACKUP_SITES, Failpoint
 from tests.crash.reference import GHOST, CrashWorld
+from tests.crash.telling import TellingStore
 from tests.support.builders import PUBLISHER
 from tests.support.stored import play_randomly
 
@@ -55,59 +47,6 @@ class Plan:
     is_halting: bool = False
     is_hasty: bool = False
     is_unsynced: bool = False
-
-
-class TellingStore(Store):
-    """A store that tells each fact before it writes it and acknowledges it afterwards."""
-
-    def __init__(self, engine: Engine, genesis: Genesis, teller: Teller, *, is_hasty: bool) -> None:
-        super().__init__(engine, genesis)
-        self._teller = teller
-        self._is_hasty = is_hasty
-
-    @contextmanager
-    def telling(
-        self, kind: Kind, parts: Iterable[bytes], *, is_synced: bool = True
-    ) -> Iterator[None]:
-        """Tell a fact, let it be written, acknowledge it."""
-        self._teller.tell(Fact(kind, tuple(parts)))
-        if is_synced and self._is_hasty:
-            self._teller.acknowledge()
-        yield
-        if is_synced and not self._is_hasty:
-            self._teller.acknowledge()
-
-    def put_transactions(
-        self, transactions: Iterable[SignedTransaction], *, is_replacing: bool = False
-    ) -> None:
-        fresh = [tx for tx in transactions if not self.journal.has(tx.tx_id)]
-        if fresh:
-            with self.telling(Kind.TRANSACTIONS, (tx.wire for tx in fresh)):
-                super().put_transactions(fresh, is_replacing=is_replacing)
-
-    def bury(self, ids: Iterable[bytes]) -> None:
-        gone = list(ids)
-        with self.telling(Kind.BURIAL, gone, is_synced=False):
-            super().bury(gone)
-
-    def put_evidence(self, proof: Evidence) -> None:
-        with self.telling(Kind.EVIDENCE, [proof.to_bytes()]):
-            super().put_evidence(proof)
-
-    def put_blob(self, content_hash: bytes, data: bytes) -> None:
-        with self.telling(Kind.BLOB, [content_hash, data]):
-            super().put_blob(content_hash, data)
-
-    def commit_epoch(
-        self,
-        seal: Seal,
-        seal_hash: bytes,
-        ids: Sequence[bytes],
-        outcome: Outcome,
-        rows_hash: LtHash,
-    ) -> None:
-        with self.telling(Kind.EPOCH, [seal.to_bytes(), *ids]):
-            super().commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
 
 
 class UnsyncedEngine(RocksEngine):

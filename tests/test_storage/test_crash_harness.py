@@ -26,7 +26,8 @@ from tests.crash.facts import Fact, Hearing, Kind, Teller
 from tests.crash.failpoints import Failpoint
 from tests.crash.reference import CrashWorld, a_reference, check_backups, compare, find_lost
 from tests.crash.report import Tally
-from tests.crash.writer import TellingStore, take_step
+from tests.crash.telling import TellingStore
+from tests.crash.writer import take_step
 from tests.support.stored import StoredWorld, play_randomly
 
 SEED, STEPS = 7, 20
