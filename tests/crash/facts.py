@@ -29,6 +29,12 @@ class Kind(IntEnum):
     """[seal, ids]."""
     BACKUP = 7
     """[number in decimal]."""
+    PRUNING = 8
+    """One slice of rows dropped []; not synced, so never acknowledged."""
+
+
+UNSYNCED = (Kind.BURIAL, Kind.PRUNING)
+"""What a store does without a promise: after a crash it is done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Fact:
 
     def count_items(self) -> int:
         """Return how many things are promised with it."""
-        if self.kind is Kind.BURIAL:
+        if self.kind in UNSYNCED:
             return 0
         return len(self.parts) if self.kind is Kind.TRANSACTIONS else 1
 

@@ -5,12 +5,15 @@ folds every epoch itself. A sound store equals it in every table, byte for byte,
 the facts: after the last one acknowledged, or after one of those told since.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from protocol.chains import read_evidence
+from protocol.closing import compute_archive_epochs
 from protocol.fold import Outcome
 from protocol.genesis import Genesis
 from protocol.intake import Intake
@@ -19,6 +22,8 @@ from protocol.transactions import SignedTransaction, compute_tx_id, split_wire
 from storage.backup_folder import list_backups
 from storage.engine import TABLES, Engine
 from storage.errors import Corrupt, StorageError
+from storage.memory import MemoryEngine
+from storage.prune import Progress, Pruner
 from storage.restore import check_stream
 from storage.rocks import RocksSettings
 from storage.scrub import scrub
@@ -43,6 +48,23 @@ def a_crash_genesis() -> Genesis:
 
 class OtherState(Exception):
     """A fact does not fit what the facts before it make."""
+
+
+class _SliceDropped(Exception):
+    """One slice was dropped."""
+
+
+class _SlicingStore(Store):
+    """A store whose clean-up stops after one slice, as at a crash."""
+
+    def prune(self, *args: Any, **kwargs: Any) -> None:
+        super().prune(*args, **kwargs)
+        raise _SliceDropped
+
+
+def prune_steps(store: Store) -> Iterator[Progress]:
+    """Return the steps of a clean-up that drops what may be dropped at the earliest."""
+    return Pruner(store, compute_archive_epochs(store.genesis.params)).steps()
 
 
 class CrashWorld(StoredWorld):
@@ -82,6 +104,11 @@ class CrashWorld(StoredWorld):
                 self.seal()
                 if self.store.journal.seal(self.epoch) != fact.parts[0]:
                     raise OtherState(f"epoch {self.epoch}: the facts fold to another seal")
+            case Kind.PRUNING:
+                # Begun again, a clean-up goes on; here it ends after each slice.
+                with suppress(_SliceDropped):
+                    for _ in prune_steps(self.store):
+                        pass
             case Kind.BACKUP:
                 pass
 
@@ -94,7 +121,7 @@ class CrashWorld(StoredWorld):
 
 def a_reference() -> CrashWorld:
     """Return the world before the first fact."""
-    return CrashWorld(Store.in_memory(a_crash_genesis()))
+    return CrashWorld(_SlicingStore(MemoryEngine(), a_crash_genesis()))
 
 
 @dataclass(slots=True)
@@ -222,7 +249,7 @@ def name_items(fact: Fact) -> list[str]:
     match fact.kind:
         case Kind.TRANSACTIONS:
             return [f"transaction {_read_id(wire).hex()[:16]}" for wire in fact.parts]
-        case Kind.BURIAL | Kind.BACKUP:
+        case Kind.BURIAL | Kind.BACKUP | Kind.PRUNING:
             return []
         case Kind.EPOCH:
             return [f"epoch {Seal.from_bytes(fact.parts[0]).content.epoch}"]
@@ -236,7 +263,7 @@ def _has(store: Store, fact: Fact) -> list[bool]:
     match fact.kind:
         case Kind.TRANSACTIONS:
             return [journal.wire(_read_id(wire)) == wire for wire in fact.parts]
-        case Kind.BURIAL | Kind.BACKUP:
+        case Kind.BURIAL | Kind.BACKUP | Kind.PRUNING:
             return []
         case Kind.EVIDENCE:
             evidence_id = read_evidence(Intake(store.genesis.network), fact.parts[0]).evidence_id

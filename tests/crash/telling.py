@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from protocol.chains import Evidence
-from protocol.fold import Outcome
+from protocol.fold import Change, Outcome
 from protocol.genesis import Genesis
 from protocol.lthash import LtHash
 from protocol.seals import Seal
 from protocol.transactions import SignedTransaction
-from storage.engine import Engine
+from storage.engine import Batch, Engine
 from storage.store import Store
-from tests.crash.facts import Fact, Kind, Teller
+from tests.crash.facts import UNSYNCED, Fact, Kind, Teller
 
 
 class TellingStore(Store):
@@ -23,15 +23,13 @@ class TellingStore(Store):
         self._is_hasty = is_hasty
 
     @contextmanager
-    def telling(
-        self, kind: Kind, parts: Iterable[bytes], *, is_synced: bool = True
-    ) -> Iterator[None]:
-        """Tell a fact, let it be written, acknowledge it."""
+    def telling(self, kind: Kind, parts: Iterable[bytes]) -> Iterator[None]:
+        """Tell a fact, let it be written, acknowledge it if it is synced."""
         self._teller.tell(Fact(kind, tuple(parts)))
-        if is_synced and self._is_hasty:
+        if self._is_hasty and kind not in UNSYNCED:
             self._teller.acknowledge()
         yield
-        if is_synced and not self._is_hasty:
+        if not self._is_hasty and kind not in UNSYNCED:
             self._teller.acknowledge()
 
     def put_transactions(
@@ -44,7 +42,7 @@ class TellingStore(Store):
 
     def bury(self, ids: Iterable[bytes]) -> None:
         gone = list(ids)
-        with self.telling(Kind.BURIAL, gone, is_synced=False):
+        with self.telling(Kind.BURIAL, gone):
             super().bury(gone)
 
     def put_evidence(self, proof: Evidence) -> None:
@@ -65,3 +63,18 @@ class TellingStore(Store):
     ) -> None:
         with self.telling(Kind.EPOCH, [seal.to_bytes(), *ids]):
             super().commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+
+    def prune(
+        self,
+        batch: Batch,
+        changes: Sequence[Change],
+        *,
+        tasks: int = 0,
+        freed_bytes: int = 0,
+        leaving: bytes | None = None,
+        upto: int = 0,
+    ) -> None:
+        with self.telling(Kind.PRUNING, ()):
+            super().prune(
+                batch, changes, tasks=tasks, freed_bytes=freed_bytes, leaving=leaving, upto=upto
+            )

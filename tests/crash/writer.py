@@ -17,7 +17,7 @@ from storage.engine import TABLES, Batch, Engine
 from storage.rocks import RocksEngine, RocksSettings
 from tests.crash.facts import Kind, Teller
 from tests.crash.failpoints import BACKUP_SITES, Failpoint
-from tests.crash.reference import GHOST, CrashWorld
+from tests.crash.reference import GHOST, CrashWorld, prune_steps
 from tests.crash.telling import TellingStore
 from tests.support.builders import PUBLISHER
 from tests.support.stored import play_randomly
@@ -118,6 +118,9 @@ def take_step(
                 engine.flush()
             else:
                 engine.compact(chance.choice(TABLES))
+        case 9:
+            for _ in prune_steps(store):
+                pass
         case _:
             play_randomly(world, chance, 1)
 
