@@ -37,8 +37,8 @@ def kill_stores(folder: Path, seed: int, cycles: int) -> Tally:
     lives = 0
     points = walk_failpoints()
     for number in range(1, cycles + 1):
-        # An eighth of the run at most is for the walk, so that a short run has everything, too.
-        walked = next(points, None) if number <= max(cycles // 8, min(cycles // 2, 120)) else None
+        # Half of a short run is for the walk, so that it has of everything.
+        walked = next(points, None) if number <= cycles // 2 else None
         is_fresh = walked is not None or lives == LIVES_MAX or chance.randrange(FRESH_ONE_IN) == 0
         if database is None or is_fresh:
             if database is not None:
@@ -54,7 +54,7 @@ def kill_stores(folder: Path, seed: int, cycles: int) -> Tally:
         finding = database.check(settings=draw_settings(chance), is_full=is_full)
         note_finding(tally, finding, f"cycle {number} ({plan})")
         if finding.point is None:
-            # It is kept for whoever looks into it.
+            # It stays where it is, for whoever named a folder to look into it.
             database = None
         else:
             database.settle(finding.point)
@@ -64,7 +64,7 @@ def kill_stores(folder: Path, seed: int, cycles: int) -> Tally:
 
 def kill_hasty_writers(folder: Path, seed: int, cycles: int) -> Tally:
     """The control: writers that acknowledge before they write. Their losses must be seen."""
-    tally = Tally("kill=control", seed, must_lose=True, figures={"cycles": 0})
+    tally = Tally("kill=control", seed, must_lose=True, figures={"cycles": 0, "failpoint": 0})
     chance = random.Random(seed)
     for number in range(1, cycles + 1):
         database = Database(folder / f"{number:06d}")
@@ -109,8 +109,7 @@ def kill_one(database: Database, plan: Plan, chance: random.Random, tally: Tally
     end(life, plan)
     if plan.failpoint is not None and life.code == 0:
         how = "ended"
-    if "random" in tally.figures:
-        tally.count(how)
+    tally.count(how)
     tally.count("cycles")
     tally.acknowledged += life.hearing.items
     if life.code not in (0, -signal.SIGKILL):

@@ -142,12 +142,14 @@ def _cut_often(
         database.note(life.hearing)
         tally.count("cuts")
         tally.acknowledged += database.count_promised()
-        with disk.cut() as copied:
-            path = copied / database.path.relative_to(disk.mounted)
-            finding = database.check(path, settings=draw_settings(chance), is_full=True)
+        try:
+            with disk.cut() as copied:
+                path = copied / database.path.relative_to(disk.mounted)
+                finding = database.check(path, settings=draw_settings(chance), is_full=True)
+        finally:
+            life.child.kill()
+            life.child.wait()
         note_finding(tally, finding, f"cut {number}")
-        life.child.kill()
-        life.child.wait()
         database = _go_on(database, tally, chance, number) if is_synced else database
         show_progress(tally, number, cuts)
     if database is not None:
