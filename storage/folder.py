@@ -4,8 +4,9 @@
     FLOOR    16 bytes: the sequence number of the last synced write and a check value
     rocks/   the database's own files
 
-The floor is written in place after every synced write, into the page cache only: it may be older
-than the truth after a power cut, never newer. The lock on the folder is a lock on this file.
+The floor is synced once, before the marker says "ready", and then written in place after every
+synced write, into the page cache only: after a power cut it may be older than the truth, never
+newer. The lock on the folder is a lock on this file.
 """
 
 import errno
@@ -35,6 +36,7 @@ class Folder:
         self.network = network
         self.rocks = path / "rocks"
         self._marker = path / "MARKER"
+        self._draft = path / "MARKER.new"
         self._floor = path / "FLOOR"
         self._floor_fd = -1
 
@@ -49,7 +51,7 @@ class Folder:
             InUse: `database_in_use`.
             Corrupt: `database_damaged`, when files that must be there are not.
         """
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if self.is_empty():
             self.create()
         state = self.check_marker()
         self.lock(is_new=state == _CREATING)
@@ -61,13 +63,19 @@ class Folder:
             self._check_files()
         return False
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it, or only the draft of a marker that a kill left behind."""
+        if not self.path.exists():
+            return True
+        return {entry.name for entry in self.path.iterdir()} <= {self._draft.name}
+
     def create(self) -> None:
         """Make the folder and its marker.
 
         Raises:
             StorageError: `folder_not_empty`.
         """
-        if self.path.exists() and any(self.path.iterdir()):
+        if not self.is_empty():
             raise StorageError("folder_not_empty", self.path, "a new or empty folder")
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,8 +84,10 @@ class Folder:
             raise translate_os_error(error) from error
 
     def mark_ready(self) -> None:
-        """Record that the database exists: from now on its absence is damage."""
+        """Record that the database exists: from now on its absence is damage. It is locked."""
         try:
+            # The floor must not be a name without content after a power cut.
+            os.fsync(self._floor_fd)
             self._write_marker(_READY)
         except OSError as error:
             raise translate_os_error(error) from error
@@ -223,14 +233,15 @@ class Folder:
 
     def _write_marker(self, state: str) -> None:
         marker = {"kind": KIND, "format": FORMAT, "network": self.network.hex(), "state": state}
-        fresh = self._marker.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self._draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+        )
         try:
             os.write(descriptor, json.dumps(marker, indent=1).encode() + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(fresh, self._marker)
+        os.replace(self._draft, self._marker)
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
