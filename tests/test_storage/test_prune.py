@@ -26,6 +26,7 @@ from storage.scrub import scrub
 from storage.store import Store
 from storage.tombstones import TOMBSTONES
 from tests.support.builders import CAST, PUBLISHER, SOLVERS, a_genesis, an_address
+from tests.support.engines import WatchedEngine
 from tests.support.stored import StoredWorld, play_randomly
 from tests.support.twin_stores import clean_up
 from tests.support.world import Place
@@ -33,7 +34,6 @@ from tests.support.world import Place
 RETENTION = compute_archive_epochs(a_genesis().params)
 """The shortest there is."""
 EPOCHS = 45
-KEPT = 1_000_000
 ROW_TABLES = tuple(table.name for table in ALL)
 
 
@@ -171,25 +171,9 @@ def test_an_input_goes_with_the_last_task_that_names_it(store: Store) -> None:
     assert len(list(store.engine.scan(BLOBS))) == 2
 
 
-class FailingEngine(MemoryEngine):
-    """An engine whose writes fail from some write on, as they do for a process that is killed."""
-
-    writes_left: int | None = None
-    largest_rows = 0
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        if self.writes_left == 0:
-            raise Full("disk_full", "no byte", "room")
-        if self.writes_left is not None:
-            self.writes_left -= 1
-            rows = [one for one in batch.operations if one[0] in ROW_TABLES]
-            self.largest_rows = max(self.largest_rows, len(rows))
-        super().write(batch, sync=sync)
-
-
 def test_killed_at_any_slice_it_goes_on_from_there() -> None:
-    def build() -> tuple[FailingEngine, StoredWorld]:
-        engine = FailingEngine()
+    def build() -> tuple[WatchedEngine, StoredWorld]:
+        engine = WatchedEngine(MemoryEngine())
         world = StoredWorld(Store(engine, a_genesis()))
         play_randomly(world, random.Random(2), 2 * EPOCHS // 3)
         return engine, world
@@ -203,7 +187,7 @@ def test_killed_at_any_slice_it_goes_on_from_there() -> None:
     rows = {name: list(before.scan(name)) for name in TABLES}
     kills = 0
     while True:
-        engine = FailingEngine()
+        engine = WatchedEngine(MemoryEngine())
         batch = Batch()
         for name, found in rows.items():
             for key, value in found:
@@ -228,14 +212,17 @@ def test_killed_at_any_slice_it_goes_on_from_there() -> None:
 
 def test_a_slice_is_small_however_much_a_task_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune_module, "SLICE_ROWS", 3)
-    engine = FailingEngine()
-    world = StoredWorld(Store(engine, a_genesis()))
+    world = StoredWorld(Store(MemoryEngine(), a_genesis()))
     world.settle_cast()
     play_one_task(world)
     world.pass_until(world.epoch + RETENTION)
-    engine.writes_left = KEPT
-    assert prune(world.store) > 3 * 2
-    assert engine.largest_rows == 3
+    sizes = []
+    before = world.store.pruned
+    for _ in Pruner(world.store, RETENTION).steps():
+        sizes.append(world.store.pruned.rows - before.rows)
+        before = world.store.pruned
+    assert sum(sizes) > 3 * 2
+    assert max(sizes) == 3
 
 
 def test_a_backup_of_a_cleaned_store_restores_the_whole_state(store: Store, tmp_path: Path) -> None:
