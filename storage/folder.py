@@ -24,6 +24,8 @@ FORMAT = 1
 KIND = "minesync database"
 MARKER_BYTES_MAX = 4_096
 FLOOR_BYTES = 16
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when the disk or a quota is full."""
 _CREATING, _READY = "creating", "ready"
 
 
@@ -183,7 +185,7 @@ class Folder:
         """
         free = shutil.disk_usage(self.path).free
         if free < bytes_min:
-            raise Full("disk_full", f"{free} bytes free", f"at least {bytes_min}")
+            raise build_full(free, bytes_min)
 
     def close(self) -> None:
         """Release the lock; a second close is no error."""
@@ -252,10 +254,15 @@ def read_holder(path: Path) -> str:
     return f"{path} held by a process that left no node.lock"
 
 
+def build_full(bytes_free: int, bytes_min: int) -> Full:
+    """Return the error for a disk with too little room."""
+    return Full("disk_full", f"{bytes_free} bytes free", f"at least {bytes_min}")
+
+
 def translate_os_error(error: OSError) -> StorageError:
     """Return our error for a failed call to the system."""
     text = f"{error.filename or 'a file'}: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         return Full("disk_full", text, "room on the disk")
     return StorageError("storage_failed", text, "a working disk")
 

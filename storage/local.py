@@ -71,6 +71,10 @@ class LocalStore:
     def __init__(self, engine: Engine, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
+        self.reload()
+
+    def reload(self) -> None:
+        """Read anew how the rows came to be; drop those of another release."""
         self.progress = self._read_progress()
         if self.progress.version != ROWS_VERSION:
             self.clear(0)
@@ -110,6 +114,8 @@ class LocalStore:
 
         Stopped anywhere, it is run again at the next open: the progress is written last.
         """
+        # Before anything goes: a write that fails half way must not leave rows that are not there.
+        self._rows.cache.clear()
         unknown = Batch()
         unknown.put(META, _PROGRESS, encode_record(Progress(0, 0, 0)))
         self._engine.write(unknown, sync=False)
@@ -117,7 +123,6 @@ class LocalStore:
         self._drop(INDEX_TABLE, flagged, prefix_end(flagged))
         for table in LOCAL_TABLES:
             self._drop(table.name, b"", None)
-        self._rows.cache.clear()
         self._write([], Progress(ROWS_VERSION, ruleset, 0))
 
     # ------------------------------------------------------------------------------- reading
