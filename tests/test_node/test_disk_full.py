@@ -18,7 +18,10 @@ from node.rpc.errors import DISK_FULL
 from node.sealer import Sealer
 from node.state_manager import StateManager
 from node.transport.memory import MemoryNetwork
+from protocol.genesis import Genesis
 from protocol.messages import SealedIds
+from protocol.seals import Seal
+from storage.engine import Engine
 from storage.errors import Full, StorageError
 from storage.memory import MemoryEngine
 from storage.store import Store
@@ -48,6 +51,18 @@ class Disk:
 
     def read_free(self) -> int:
         return self.free
+
+
+class WatchedStore(Store):
+    """A store that keeps every seal it was given to write."""
+
+    def __init__(self, engine: Engine, genesis: Genesis) -> None:
+        super().__init__(engine, genesis)
+        self.signed: list[bytes] = []
+
+    def commit_epoch(self, seal: Seal, *rest: Any) -> None:
+        self.signed.append(seal.to_bytes())
+        super().commit_epoch(seal, *rest)
 
 
 async def refusal(served: ServedPeer, method: str, **params: Any) -> RpcRefused:
@@ -160,7 +175,8 @@ async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_si
 ) -> None:
     engine = FaultyEngine(MemoryEngine())
     genesis = a_genesis()
-    state = StateManager(genesis, Store(engine, genesis), Broadcast())
+    store = WatchedStore(engine, genesis)
+    state = StateManager(genesis, store, Broadcast())
     told: list[SealedIds] = []
     mark = HighWater(tmp_path / "sealed")
     clock = SystemClock()
@@ -171,20 +187,13 @@ async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_si
         await trio.sleep(1.5)
         assert state.epoch == len(told) == 1
         engine.fail_write(1, a_full_disk())
-        signed: list[bytes] = []
-        commit = state.store.commit_epoch
-
-        def watched(seal: Any, *rest: Any) -> None:
-            signed.append(seal.to_bytes())
-            commit(seal, *rest)
-
-        state.store.commit_epoch = watched  # type: ignore[method-assign]
+        store.signed.clear()
         await trio.sleep(5)
         # However long it lasts, one seal of the epoch is signed.
-        assert (state.epoch, len(told), len(signed)) == (1, 1, 1)
+        assert (state.epoch, len(told), len(store.signed)) == (1, 1, 1)
         watch.look()
         assert state.epoch == 2
-        assert state.store.journal.seal(2) == signed[0] == signed[1]
+        assert state.store.journal.seal(2) == store.signed[0] == store.signed[1]
         assert mark.get(a_signer("sealer").address) == 2
         await trio.sleep(2)
         assert state.epoch == 3
