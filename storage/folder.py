@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import Corrupt, FormatTooNew, Full, InUse, StorageError, WrongNetwork
+from storage.log_shape import check_logs, cut_logs
 
 FORMAT = 1
 KIND = "minesync database"
@@ -43,7 +44,7 @@ class Folder:
     def prepare(self, *, is_salvage: bool = False) -> bool:
         """Check and lock the folder, or create it; return whether the database is still to come.
 
-        In a salvage the database's own files are not asked for.
+        In a salvage the database's own files are not asked for, and logs are cut at a trap.
 
         Raises:
             WrongNetwork: `foreign_folder` or `wrong_network`.
@@ -59,8 +60,13 @@ class Folder:
             # The process died inside the very first open: nothing was ever acknowledged.
             shutil.rmtree(self.rocks, ignore_errors=True)
             return True
-        if not is_salvage:
-            self._check_files()
+        try:
+            if is_salvage:
+                cut_logs(self.rocks)
+            else:
+                self._check_files()
+        except OSError as error:
+            raise translate_os_error(error) from error
         return False
 
     def create(self) -> None:
@@ -199,6 +205,7 @@ class Folder:
         # RocksDB keeps a log open at all times and opens without a word when it has been deleted.
         if not any(self.rocks.glob("*.log")):
             raise Corrupt("database_damaged", "no write-ahead log", "at least one")
+        check_logs(self.rocks)
 
     def _read_marker(self) -> dict[str, Any]:
         try:

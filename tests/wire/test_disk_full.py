@@ -116,11 +116,10 @@ async def test_a_write_that_meets_a_full_disk_costs_nothing_acknowledged(
     await alice.wait_up()
     writer = Writer("bob", alice, genesis)
     writer.write()
-    disk.fill()
+    disk.fill(leave_bytes=3 * MIB)
     error = writer.write_until_full()
     check_read_only(alice, writer, error)
-    assert alice.process is not None
-    assert alice.process.poll() is None
+    assert len(writer.taken) > 50
     disk.resize(LARGER_MIB)
     await check_service(alice, writer)
     await check_restart(alice, writer, *flags)
