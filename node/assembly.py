@@ -9,6 +9,7 @@
       │       ├ opinions              what this peer thinks of answers and miners
       │       ├ monitor               lag of the loop
       │       ├ backups               copies of the database, when asked for
+      │       ├ cleaner               drops tasks that closed long ago, if there is a retention
       │       ├ repair                refilling after damage
       │       └ disk                  read-only while the disk is full
       └ front ┬ door                  the RPC, if there is one
@@ -33,6 +34,7 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import MIB, Config
 from node.disk_watch import DiskWatch, ReadFree
@@ -186,6 +188,7 @@ async def run_peer(
             counts=TaskCounts(state),
             disk=disk,
             backups=BackupDesk(ports.store, is_threaded=ports.is_threaded),
+            cleaner=Cleaner(state, config.store.retention_epochs, is_threaded=ports.is_threaded),
             stop=trio.Event() if stop is None else stop,
             log_control=log_control,
         )
@@ -196,6 +199,7 @@ async def run_peer(
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)
             back.start_soon(disk.run)
+            back.start_soon(peer.cleaner.run)
             back.start_soon(RepairWatch(state, sync.book, transport).run)
             if author is not None:
                 back.start_soon(author.run)

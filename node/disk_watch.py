@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from node.state_manager import StateManager
-from storage.errors import Full
+from storage.errors import Full, InUse
 from storage.folder import build_full
 
 log = structlog.get_logger("disk")
@@ -102,6 +102,8 @@ class DiskWatch:
                 resume()
         except Full as error:
             self._gate.shut(error)
+        except InUse as error:
+            log.info("disk_resume_waits", found=error.found)
 
     def _warn(self, free: int) -> None:
         is_low = free < self._warn_bytes

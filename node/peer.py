@@ -6,6 +6,7 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
 from node.disk_watch import DiskWatch
@@ -43,6 +44,7 @@ class Peer:
         counts: how many tasks are in each phase.
         disk: what shuts the store while the disk is full.
         backups: takes orders for backups.
+        cleaner: takes orders for clean-ups.
         stop: set by whoever wants the node to end.
         log_control: the log of this process, if it is this node's to steer.
     """
@@ -65,6 +67,7 @@ class Peer:
     counts: TaskCounts
     disk: DiskWatch
     backups: BackupDesk
+    cleaner: Cleaner
     stop: trio.Event
     log_control: LogControl | None
 

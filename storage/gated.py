@@ -9,7 +9,7 @@ Rule 3: only a reopen opens it. Whoever keeps in memory what is on disk reads it
 from collections.abc import Mapping
 
 from storage.engine import Batch, Engine
-from storage.errors import Full, StorageError
+from storage.errors import Full, InUse, StorageError
 
 
 class GatedEngine:
@@ -23,6 +23,7 @@ class GatedEngine:
     def __init__(self, inner: Engine) -> None:
         self.inner = inner
         self.fault: StorageError | None = None
+        self._compactions = 0
         # Reads pass as they are, at no cost.
         self.get = inner.get
         self.get_many = inner.get_many
@@ -67,8 +68,12 @@ class GatedEngine:
         self.inner.flush()
 
     def compact(self, table: str) -> None:
-        """Give back the room of what was deleted from a table."""
-        self.inner.compact(table)
+        """Give back the room of what was deleted from a table; another thread may ask for it."""
+        self._compactions += 1
+        try:
+            self.inner.compact(table)
+        finally:
+            self._compactions -= 1
 
     def properties(self) -> Mapping[str, Mapping[str, int]]:
         """Return figures by table: at least `keys` (estimated) and `bytes`."""
@@ -79,7 +84,10 @@ class GatedEngine:
 
         Raises:
             Full: there is too little room to open; reads go on as before.
+            InUse: a compaction is under way in another thread, the same.
         """
+        if self._compactions:
+            raise InUse("database_busy", "a compaction under way", "another try after it")
         self.inner.reopen()
         self.fault = None
 

@@ -82,16 +82,17 @@ async def _sweep_calls(folder: Path, seed: int) -> int:
     marks.mkdir(mode=0o700)
     failed = 0
     for name, survive in (("full", survive_full_disk), ("io", survive_io_error)):
-        count = 0
+        count = wrong = 0
         for place, number in list_writes(script):
             for fate in Fate:
                 count += 1
                 case = marks / f"{name}{count}"
-                failed += await _try(
+                wrong += await _try(
                     f"write={name} step {place} write {number} {fate.value}",
                     survive(script, place, number, fate, case),
                 )
-        _say(f"DAMAGE write={name} n=1..{sum(script.writes)} cases={count} failed={failed}")
+        _say(f"DAMAGE write={name} n=1..{sum(script.writes)} cases={count} failed={wrong}")
+        failed += wrong
     told = await _sweep_reads(script, marks)
     _say(f"DAMAGE read=io steps={len(script.steps)} told={told}")
     return failed

@@ -81,7 +81,7 @@ async def test_a_read_that_fails_is_told_and_changes_nothing(
     numbers = (1, 2, 3, 5, 9, 17, 33, 65, 129)
     outcomes = [
         await survive_failing_read(script, place, number, tmp_path / f"{place}.{number}")
-        for case, place in enumerate(range(0, len(script.steps), 6))
+        for case, place in enumerate(range(0, len(script.steps), 10))
         for number in numbers[case % 2 :: 2]
     ]
     assert outcomes.count("told") > len(outcomes) // 4
