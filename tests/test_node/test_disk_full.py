@@ -22,7 +22,7 @@ from protocol.genesis import Genesis
 from protocol.messages import SealedIds
 from protocol.seals import Seal
 from storage.engine import Engine
-from storage.errors import Full, StorageError
+from storage.errors import Full, InUse, StorageError
 from storage.memory import MemoryEngine
 from storage.store import Store
 from tests.support.builders import COIN, a_genesis, a_signer, a_task
@@ -168,6 +168,31 @@ async def test_what_room_does_not_cure_ends_the_node_with_its_sentence() -> None
     watch = DiskWatch(state, Disk(1 << 40).read_free, reserve_bytes=0, warn_bytes=0)
     with pytest.raises(StorageError, match="storage_failed"):
         await watch.run()
+
+
+class BusyEngine(MemoryEngine):
+    """An engine that cannot be opened again yet: another thread compacts it."""
+
+    is_busy = True
+
+    def reopen(self) -> None:
+        if self.is_busy:
+            raise InUse("database_busy", "a compaction under way", "another try after it")
+        super().reopen()
+
+
+async def test_a_store_in_other_hands_is_opened_again_later() -> None:
+    engine, genesis = BusyEngine(), a_genesis()
+    state = StateManager(genesis, Store(engine, genesis), Broadcast())
+    disk = Disk(0)
+    watch = DiskWatch(state, disk.read_free, reserve_bytes=100, warn_bytes=0)
+    watch.look()
+    disk.free = 1_000
+    watch.look()
+    assert isinstance(state.store.gate.fault, Full)
+    engine.is_busy = False
+    watch.look()
+    assert state.store.gate.fault is None
 
 
 async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_signed(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from storage.engine import Engine
-from storage.errors import Closed, Full, StorageError
+from storage.errors import Closed, Full, InUse, StorageError
 from storage.gated import GatedEngine
 from storage.memory import MemoryEngine
 from tests.support.engine_contract import CONTRACT, numbered_rows, put_rows
@@ -80,3 +80,28 @@ def test_what_room_does_not_cure_stays_the_reason() -> None:
     gate.close()
     with pytest.raises(Closed):
         gate.get(TABLE, b"a")
+
+
+class BusyEngine(MemoryEngine):
+    """An engine that is asked for something else while it compacts, as by another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def compact(self, table: str) -> None:
+        self.meanwhile()
+
+
+def test_a_gate_is_not_opened_under_a_compaction() -> None:
+    engine = BusyEngine()
+    gate = GatedEngine(engine)
+    gate.shut(a_full_disk())
+    engine.meanwhile = gate.reopen
+    with pytest.raises(InUse, match="database_busy"):
+        gate.compact(TABLE)
+    with pytest.raises(Full):
+        put_rows(gate, {b"a": b"1"})
+    assert list(gate.scan(TABLE)) == []
+    gate.reopen()
+    put_rows(gate, {b"a": b"1"})
