@@ -29,6 +29,7 @@ from node.transport.libp2p_open import open_libp2p_transport
 from node.transport.limits import TransportLimits
 from protocol.genesis import Genesis
 from protocol.keys import Signer
+from storage.folder import translate_os_error
 from storage.rocks import RocksSettings
 from storage.store import Store
 
@@ -133,7 +134,14 @@ def choose_read_free(config: Config, paths: DataPaths) -> ReadFree | None:
     """Return what tells the room on the disk of the store; None for one in memory."""
     if config.store.engine == "memory":
         return None
-    return lambda: shutil.disk_usage(paths.database).free
+
+    def read_free() -> int:
+        try:
+            return shutil.disk_usage(paths.database).free
+        except OSError as error:
+            raise translate_os_error(error) from error
+
+    return read_free
 
 
 def choose_transport(config: Config, genesis: Genesis, identity_seed: bytes) -> OpenTransport:
