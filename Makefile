@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 READY := $(VENV)/.ready
 SOURCES := protocol storage node devnet tests
-BENCHES := $(sort $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))))
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,7 +24,7 @@ setup: $(READY) ## make .venv with exactly what constraints.txt pins
 devnet: $(READY) ## run a demonstration network (make devnet ARGS=--once ends by itself)
 	@$(BIN)/minesync devnet demo $(ARGS)
 
-test: check ## check, then every test but wire and bench; what CI runs (k=... selects)
+test: check ## check, then every test but wire, bench and swarm; what CI runs (k=... selects)
 	@$(BIN)/python -m pytest --ignore=tests/tidy $(if $(k),-k "$(k)") $(ARGS)
 
 check: $(READY) ## format, lint, types, layers, shape: nothing is changed
@@ -43,10 +42,10 @@ wire: $(READY) ## tests on real sockets and real processes
 	@$(BIN)/python -m pytest -m wire tests/wire $(ARGS)
 
 swarm: $(READY) ## many seeds, many faults, every check
-	@$(BIN)/python -m pytest tests/swarm $(ARGS)
+	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
 
-bench: $(READY) ## one line of JSON for each benchmark
-	@set -e; for bench in $(BENCHES); do $(BIN)/python -m tests.benchmarks.$$bench $(ARGS); done
+bench: $(READY) ## one line of JSON for each figure (k=... selects)
+	@$(BIN)/python -m tests.benchmarks $(k)
 
 cover: $(READY) ## test with branch coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)

@@ -285,3 +285,20 @@ def test_the_folder_is_for_its_owner_only(tmp_path: Path) -> None:
     open_engine(tmp_path / "db").close()
     assert (tmp_path / "db").stat().st_mode & 0o077 == 0
     assert (tmp_path / "db" / "MARKER").stat().st_mode & 0o077 == 0
+
+
+def test_compaction_gives_back_the_room_of_what_was_deleted(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "db")
+    for number in range(BATCHES):
+        write_batch(engine, number)
+    engine.flush()
+    batch = Batch()
+    for key, _ in engine.scan(TABLE):
+        batch.delete(TABLE, key)
+    engine.write(batch, sync=True)
+    engine.flush()
+    before = engine.properties()[TABLE]["bytes"]
+    engine.compact(TABLE)
+    assert engine.properties()[TABLE]["bytes"] < before // 10
+    assert count_rows(engine) == (0, BATCHES * BATCH_ROWS)
+    engine.close()
