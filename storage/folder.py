@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import Corrupt, FormatTooNew, Full, InUse, StorageError, WrongNetwork
+from storage.log_shape import check_logs, cut_logs
 
 FORMAT = 1
 KIND = "minesync database"
 MARKER_BYTES_MAX = 4_096
 FLOOR_BYTES = 16
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when the disk or a quota is full."""
 _CREATING, _READY = "creating", "ready"
 
 
@@ -43,7 +46,7 @@ class Folder:
     def prepare(self, *, is_salvage: bool = False) -> bool:
         """Check and lock the folder, or create it; return whether the database is still to come.
 
-        In a salvage the database's own files are not asked for.
+        In a salvage the database's own files are not asked for, and logs are cut at a trap.
 
         Raises:
             WrongNetwork: `foreign_folder` or `wrong_network`.
@@ -59,8 +62,13 @@ class Folder:
             # The process died inside the very first open: nothing was ever acknowledged.
             shutil.rmtree(self.rocks, ignore_errors=True)
             return True
-        if not is_salvage:
-            self._check_files()
+        try:
+            if is_salvage:
+                cut_logs(self.rocks)
+            else:
+                self._check_files()
+        except OSError as error:
+            raise translate_os_error(error) from error
         return False
 
     def is_empty(self) -> bool:
@@ -193,7 +201,7 @@ class Folder:
         """
         free = shutil.disk_usage(self.path).free
         if free < bytes_min:
-            raise Full("disk_full", f"{free} bytes free", f"at least {bytes_min}")
+            raise build_full(free, bytes_min)
 
     def close(self) -> None:
         """Release the lock; a second close is no error."""
@@ -207,6 +215,7 @@ class Folder:
         # RocksDB keeps a log open at all times and opens without a word when it has been deleted.
         if not any(self.rocks.glob("*.log")):
             raise Corrupt("database_damaged", "no write-ahead log", "at least one")
+        check_logs(self.rocks)
 
     def _read_marker(self) -> dict[str, Any]:
         try:
@@ -263,10 +272,15 @@ def read_holder(path: Path) -> str:
     return f"{path} held by a process that left no node.lock"
 
 
+def build_full(bytes_free: int, bytes_min: int) -> Full:
+    """Return the error for a disk with too little room."""
+    return Full("disk_full", f"{bytes_free} bytes free", f"at least {bytes_min}")
+
+
 def translate_os_error(error: OSError) -> StorageError:
     """Return our error for a failed call to the system."""
     text = f"{error.filename or 'a file'}: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         return Full("disk_full", text, "room on the disk")
     return StorageError("storage_failed", text, "a working disk")
 

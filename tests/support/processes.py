@@ -20,7 +20,14 @@ from protocol import kinds
 from protocol.genesis import Genesis
 from protocol.kinds.register_miner import RegisterMiner
 from protocol.params import MINIMAL
-from protocol.transactions import ANCHOR_BYTES, VERSION, Header, compute_task_id, sign_transaction
+from protocol.transactions import (
+    ANCHOR_BYTES,
+    VERSION,
+    Header,
+    SignedTransaction,
+    compute_task_id,
+    sign_transaction,
+)
 from tests.support.builders import a_genesis, a_seed, a_signer
 from tests.support.waiting import wait_until
 
@@ -148,6 +155,12 @@ class LightAccount:
 
     def submit(self, kind: str, payload: Any, subject: bytes | None = None) -> str:
         """Sign and submit; return the id of the transaction."""
+        tx = self.sign(kind, payload, subject)
+        self.send(tx)
+        return tx.tx_id.hex()
+
+    def sign(self, kind: str, payload: Any, subject: bytes | None = None) -> SignedTransaction:
+        """Return the next transaction, signed and not sent."""
         state = self._through.call("state_root")
         if subject is None:
             is_task = kind == "publish_task"
@@ -165,10 +178,12 @@ class LightAccount:
             subject=subject,
             refs=(),
         )
-        tx = sign_transaction(header, payload, self.signer)
+        return sign_transaction(header, payload, self.signer)
+
+    def send(self, tx: SignedTransaction) -> None:
+        """Submit what was signed; only then is it the last of the chain."""
         self._through.call("tx_submit", wire=tx.wire.hex())
-        self._seq, self._head = self._seq + 1, tx.tx_id
-        return tx.tx_id.hex()
+        self._seq, self._head = tx.header.seq + 1, tx.tx_id
 
     def resume(self) -> None:
         """Go on after the last that the node stored: a call that failed may have come through."""

@@ -193,7 +193,7 @@ def check_whole(store: Store) -> None:
     """
     check_indexes(store)
     assert [line for line in scrub(store) if line is not None] == []
-    fresh = Store(store.engine.inner, store.genesis)
+    fresh = Store(store.gate.inner, store.genesis)
     assert fresh.totals == store.totals
     assert fresh.head.state_root == store.head.state_root
     assert fresh.local.progress == store.local.progress

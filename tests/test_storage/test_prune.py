@@ -244,7 +244,7 @@ def test_what_was_dropped_is_known_after_a_restart(store: Store) -> None:
     play_randomly(world, random.Random(1), EPOCHS)
     prune(store)
     assert store.pruned.tasks
-    again = Store(store.engine.inner, a_genesis())
+    again = Store(store.gate.inner, a_genesis())
     assert again.pruned == store.pruned
     assert again.head.state_root == store.head.state_root
     tombs = [key for key, _ in store.engine.scan(TOMBSTONES)]
