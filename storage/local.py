@@ -77,6 +77,10 @@ class LocalStore:
     def __init__(self, engine: Engine, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
+        self.reload()
+
+    def reload(self) -> None:
+        """Read anew how the rows came to be; drop those of another release."""
         self.progress = self._read_progress()
         if self.progress.version != ROWS_VERSION:
             for _ in self.clear_steps(0):

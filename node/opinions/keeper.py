@@ -38,7 +38,7 @@ from protocol.tables import (
     TASKS,
     reward_key,
 )
-from storage.errors import Corrupt
+from storage.errors import Closed, Corrupt, Full
 from storage.local_records import WINDOW_MAX
 from storage.queries import PAGE_ITEMS
 
@@ -64,10 +64,14 @@ class OpinionKeeper:
         self._steps = 0
 
     async def run(self) -> None:
-        """Follow the seals; never returns."""
+        """Follow the seals; never returns. While the disk is full no opinion is formed."""
         with self._state.broadcast.listen() as listener:
             while True:
-                await self.catch_up()
+                try:
+                    await self.catch_up()
+                except (Full, Closed) as error:
+                    # A store that was opened again ends the reading of it; then an event comes too.
+                    log.info("opinions_paused", code=error.code)
                 await listener.next()
                 # One look answers all that was told meanwhile.
                 while listener.next_nowait() is not None:

@@ -52,6 +52,9 @@ class WatchedEngine:
     def properties(self) -> Mapping[str, Mapping[str, int]]:
         return self.inner.properties()
 
+    def reopen(self) -> None:
+        self.inner.reopen()
+
     def close(self) -> None:
         self.inner.close()
 

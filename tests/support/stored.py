@@ -116,17 +116,22 @@ def commit(
 def play_randomly(world: World, chance: random.Random, epochs: int) -> None:
     """Live through some epochs: everybody does now and then what may or may not be legal."""
     for _ in range(epochs):
-        taken: list[SignedTransaction] = []
-        for who in (*SOLVERS, *VALIDATORS):
-            if chance.random() < 0.2:
-                roles = chance.randrange(1, 4)
-                taken.append(world.register(who, roles=roles))
-        if chance.random() < 0.6:
-            taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
-        tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
-        for task_id in tasks:
-            taken += act_on(world, chance, task_id)
-        world.seal(*taken)
+        world.seal(*draw_moves(world, chance))
+
+
+def draw_moves(world: World, chance: random.Random) -> list[SignedTransaction]:
+    """Return what everybody does in one epoch, legal or not, signed."""
+    taken: list[SignedTransaction] = []
+    for who in (*SOLVERS, *VALIDATORS):
+        if chance.random() < 0.2:
+            roles = chance.randrange(1, 4)
+            taken.append(world.register(who, roles=roles))
+    if chance.random() < 0.6:
+        taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
+    tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
+    for task_id in tasks:
+        taken += act_on(world, chance, task_id)
+    return taken
 
 
 def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:

@@ -84,6 +84,8 @@ class TwinStores:
         self.each_fails(Full, operation)
         for engine in self._engines:
             engine.writes_left = None
+        # After a failed write a store takes no further one until it has read anew what is there.
+        self.each(lambda store: store.reopen())
 
     def reopen(self, *, is_real: bool) -> None:
         """Open both stores again; a real reopening closes the database on disk as well."""
@@ -165,9 +167,10 @@ def delete_blob(store: Store, content_hash: bytes) -> int:
     return freed
 
 
-def clean_up(store: Store) -> Pruned:
-    """Drop all that may be dropped; return what was dropped so far."""
-    for _ in Pruner(store, compute_archive_epochs(store.genesis.params)).steps():
+def clean_up(store: Store, retention: int | None = None) -> Pruned:
+    """Drop all that may be dropped, or is older; return what was dropped so far."""
+    least = compute_archive_epochs(store.genesis.params)
+    for _ in Pruner(store, least if retention is None else retention).steps():
         pass
     return store.pruned
 
@@ -192,7 +195,7 @@ def check_whole(store: Store) -> None:
     """
     check_indexes(store)
     assert [line for line in scrub(store) if line is not None] == []
-    fresh = Store(store.engine.inner, store.genesis)
+    fresh = Store(store.gate.inner, store.genesis)
     assert fresh.totals == store.totals
     assert fresh.head.state_root == store.head.state_root
     assert fresh.local.progress == store.local.progress

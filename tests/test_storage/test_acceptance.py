@@ -8,6 +8,8 @@
 | d     | 1,000 orders of arrival give one state, on two nodes         | order by stage and tie   |
 | e     | no coin appears or vanishes                                  | ledger, then the checker |
 | f     | every illegal move is refused and changes nothing            | the table of moves       |
+| g     | a retention beyond the past drops nothing                    | numbers that may be < 0  |
+| h     | open, disputed, unclaimed and escrowed tasks keep all rows   | when a task has closed   |
 | i     | what a backup held is there after a restore, read or cached  | a new cache at open      |
 | j     | hit rate, latencies and bytes freed are above zero after use | meters and counters      |
 | k     | a lower analysis unlists an answer; exactly 0.7 lists none   | deleted keys, strictness |
@@ -41,9 +43,12 @@ from storage.errors import StorageError
 from storage.journal import Journal
 from storage.local import LocalStore
 from storage.meta import stage_totals
+from storage.prune import Pruner
 from storage.stats import Meter
 from storage.store import Store
 from storage.tombstones import Pruned
+from storage.view import StoreView
+from tests.support import acceptance_pruning as pruning
 from tests.support import acceptance_rules as rules
 from tests.support import acceptance_storage as at_rest
 from tests.support import builders
@@ -59,6 +64,8 @@ from tests.support.defences import (
 OF_STORAGE: dict[str, Callable[[Ground], None]] = {
     "b": at_rest.a_kill_leaves_before_or_after,
     "c": at_rest.twice_has_one_effect,
+    "g": pruning.a_retention_beyond_the_past_drops_nothing,
+    "h": pruning.a_task_that_is_not_over_keeps_every_row,
     "i": at_rest.a_restored_store_is_what_it_was,
     "j": at_rest.figures_are_above_zero_after_use,
     "k": at_rest.a_lower_analysis_takes_an_answer_off_the_list,
@@ -168,6 +175,21 @@ def a_task_is_cancelled_in_any_phase(patch: Patch) -> None:
     patch.setattr(cancel_task, "move_task", lambda task, status, *_: replace(task, status=status))
 
 
+def a_retention_wraps_around(patch: Patch) -> None:
+    def begin(self: Pruner, store: Store, retention: int, *rest: Any) -> None:
+        remember(self, store, retention, *rest)
+        if retention > store.head.epoch:
+            self._retention = retention - (1 << 63)
+
+    remember = Pruner.__init__
+    patch.setattr(Pruner, "__init__", begin)
+
+
+def every_task_has_closed(patch: Patch) -> None:
+    patch.setattr(indexes, "is_paid_out", lambda task: True)
+    patch.setattr(StoreView, "closed_at", lambda self, task_id: 0)
+
+
 def the_cache_outlives_the_database(patch: Patch) -> None:
     kept = RowCache()
     patch.setattr(store, "RowCache", lambda: kept)
@@ -238,6 +260,8 @@ CONTROLS_OF_STORAGE: list[tuple[str, Callable[[Patch], None]]] = [
     ("b", an_opinion_is_written_in_two),
     ("c", the_door_knows_nothing),
     ("c", the_journal_knows_nothing),
+    ("g", a_retention_wraps_around),
+    ("h", every_task_has_closed),
     ("i", the_cache_outlives_the_database),
     ("j", meters_do_not_count),
     ("j", meters_do_not_time),

@@ -239,6 +239,42 @@ def test_a_kill_inside_the_very_first_open_leaves_a_usable_folder(tmp_path: Path
         assert read_everything(half) == (0, 0)
 
 
+@pytest.mark.parametrize("written", [0, 40])
+def test_a_kill_before_the_marker_has_its_name_leaves_a_usable_folder(
+    tmp_path: Path, written: int
+) -> None:
+    """The very first thing in the folder is the draft of the marker, whole or in part."""
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "MARKER.new").write_bytes(b"{" * written)
+    assert read_everything(half) == (0, 0)
+    assert read_everything(half) == (0, 0)
+
+
+def test_the_floor_is_on_disk_before_the_marker_says_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut soon after the first start would leave its name without its content."""
+    synced: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    def note_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        synced.append(target.read_text().partition('"state": "')[2].partition('"')[0])
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    engine = open_engine(tmp_path / "db")
+    engine.checkpoint(tmp_path / "copy")
+    engine.close()
+    marks = [name for name in synced if name in ("creating", "FLOOR", "ready")]
+    assert marks == ["creating", "FLOOR", "ready"] * 2
+
+
 def test_a_checkpoint_opens_like_any_database_and_stays_as_it_was(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "db")
     write_batch(engine, 0)
