@@ -13,6 +13,7 @@ import trio
 from node.assembly import OpenTransport, Ports, run_peer
 from node.clock import SystemClock
 from node.config import Config, P2pConfig
+from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.paths import DataPaths
 from node.peer import Peer
@@ -81,7 +82,7 @@ async def run_node(
             listeners = await stack.enter_async_context(open_listeners(config.rpc))
         signed = HighWater(paths.signed_seq)
         stack.callback(signed.close)
-        sealed = HighWater(paths.root / "sealed_epoch")
+        sealed = HighWater(paths.sealed_epoch)
         stack.callback(sealed.close)
         store = open_store(config, paths, genesis)
         stack.callback(store.close)
@@ -92,6 +93,7 @@ async def run_node(
             rng=random.Random(secrets.randbits(RNG_BITS)),
             signed=signed,
             sealed=sealed,
+            diary=DiaryFile(paths.sealer_diary),
             box=AnswerBox(paths.root / "answers"),
         )
 

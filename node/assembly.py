@@ -34,6 +34,7 @@ from node.author import Author
 from node.backups import BackupDesk
 from node.clock import Clock
 from node.config import Config
+from node.diary_file import DiaryFile
 from node.events import Broadcast
 from node.high_water import HighWater
 from node.monitor import Monitor
@@ -84,7 +85,8 @@ class Ports:
         open_transport: joins the network, given what to relay.
         rng: for jitter only.
         signed: the highest seq ever signed, by account.
-        sealed: the highest epoch ever sealed, by sealer.
+        sealed: the highest epoch of which a sealer ever said anything, by sealer.
+        diary: what the sealer said in that epoch.
         box: answers that a miner must not lose.
         open_worker: makes workers; None: subprocesses.
         draw_bytes: draws what nobody may guess: the salts of commitments.
@@ -99,6 +101,7 @@ class Ports:
     signed: HighWater
     sealed: HighWater
     box: AnswerBox
+    diary: DiaryFile
     open_worker: OpenWorker | None = None
     draw_bytes: DrawBytes = secrets.token_bytes
     is_threaded: bool = True
@@ -145,7 +148,7 @@ async def run_peer(
         author = Author(state, signer, ports.signed, sync.gossip.tell_nowait)
     seals = None
     if sealer is not None:
-        seals = Sealer(state, sealer, ports.clock, ports.sealed, sync.gossip.tell_seal_nowait)
+        seals = Sealer(state, sealer, ports.clock, ports.sealed, ports.diary, sync)
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
         faults: FaultyTransport | None = None

@@ -15,12 +15,32 @@ from protocol.invariants import ConsistencyChecker
 from protocol.lthash import LtHash
 from protocol.params import Params
 from protocol.quota import find_crowded
-from protocol.seals import compute_beacon, compute_set_root
+from protocol.seals import SealContent, compute_beacon, compute_set_root
 from protocol.transactions import SignedTransaction
 from storage.store import Store
 
 GAPS_MAX = 64
 """Gaps in the chains of a seal that one result names; the others when these are closed."""
+
+
+FOLDED_MAX = 3
+"""Sets that are kept folded at the same time: what is proposed, and what was before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What the next epoch does if it takes in exactly one set.
+
+    Attributes:
+        ids: the set, sorted.
+        rows_hash: of all rows after it; `state_root` is its root.
+    """
+
+    set_root: bytes
+    ids: Sequence[bytes]
+    outcome: Outcome
+    rows_hash: LtHash
+    state_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,16 @@ def collect_items(opened: OpenSet, store: Store, ids: Iterable[bytes]) -> Sealed
         else:
             missing.append(item)
     return SealedSet(tuple(transactions), tuple(evidence), tuple(missing))
+
+
+def check_set(content: SealContent, ids: Sequence[bytes]) -> None:
+    """Check that `ids` are those that a seal of this content takes in.
+
+    Raises:
+        Rejected: `seal_set`.
+    """
+    if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
+        raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
 
 
 def check_admissible(
