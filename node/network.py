@@ -2,10 +2,11 @@
 
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.errors import BlamedError, Rejected
-from protocol.genesis import Allocation, Genesis
+from protocol.genesis import SEALERS_MAX, Allocation, Genesis
 from protocol.params import Params
 
 GENESIS_BYTES_MAX = 1 << 20
@@ -53,21 +54,28 @@ def check_network_name(name: str) -> None:
         raise GenesisError("bad_network_name", repr(name[:NAME_BYTES_MAX]), wanted)
 
 
-def create_network(name: str, params: Params, founder: bytes, supply: int) -> Genesis:
-    """Return the genesis of a new network that one account owns and seals.
+def create_network(
+    name: str, params: Params, founder: bytes, supply: int, others: Sequence[bytes] = ()
+) -> Genesis:
+    """Return the genesis of a new network that one account owns, and seals with others.
 
     Args:
         founder: address of that account.
         supply: all nano-units there will ever be.
+        others: addresses of the further sealers, none of them twice.
 
     Raises:
-        GenesisError: `bad_network_name`.
+        GenesisError: `bad_network_name`, `bad_sealers`.
     """
     check_network_name(name)
+    sealers = tuple(sorted({founder, *others}))
+    if len(sealers) != 1 + len(others) or len(sealers) > SEALERS_MAX:
+        wanted = f"at most {SEALERS_MAX}, each once, the founder left out"
+        raise GenesisError("bad_sealers", f"{len(others)} further addresses", wanted)
     return Genesis(
         name=name,
         salt=secrets.token_bytes(_SALT_BYTES),
         params=params,
         allocations=(Allocation(founder, supply),),
-        sealers=(founder,),
+        sealers=sealers,
     )

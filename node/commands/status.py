@@ -47,6 +47,7 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             *(("listens on", address) for address in data.get("addresses") or []),
             ("peers", data.get("peers")),
             ("last epoch", data.get("epoch")),
+            ("sealers", _describe_sealers(data.get("sealing") or {})),
             ("state root", data.get("state_root")),
             ("transactions", data.get("transactions")),
             ("not sealed yet", data.get("open")),
@@ -56,6 +57,20 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             ("version", data.get("version")),
         ],
     )
+
+
+def _describe_sealers(sealing: dict[str, Any]) -> str | None:
+    """Return who signed the last seal, and how the next one goes if it is not at once."""
+    items = sealing.get("items") or []
+    if len(items) < 2:
+        return None
+    signed = sum(bool(item.get("signed_last")) for item in items)
+    text = f"{signed} of {len(items)} signed the last seal, {sealing.get('quorum')} are needed"
+    if sealing.get("round"):
+        voted = sum(item.get("prevote") is not None for item in items)
+        text += f"; round {sealing['round']} of the next, {voted} voted"
+    liars = sum(item.get("contradicted_at") is not None for item in items)
+    return text + (f"; {liars} contradicted themselves" if liars else "")
 
 
 def _explain(check: dict[str, Any]) -> str:
