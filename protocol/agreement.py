@@ -60,6 +60,7 @@ class Agreement:
         self._proposed = self.diary.proposed
         self._prevoted = self.diary.prevoted
         self._precommitted = self.diary.precommitted
+        self._before = self.diary.before
         self._locked = self.diary.locked
         self._valid = self.diary.valid
         self._decided = self.diary.decided
@@ -97,8 +98,11 @@ class Agreement:
     def start(self) -> list[Effect]:
         """The epoch has lasted long enough here."""
         self._is_started = True
+        if self.diary.decision is not None:
+            self.box.add(self.diary.decision)
         # What was said in an earlier life is said again, never anew.
-        for message in (self._proposed, self._prevoted, self._precommitted, self._sealed):
+        said = (*self._before, self._proposed, self._prevoted, self._precommitted, self._sealed)
+        for message in said:
             if message is not None:
                 self._say(message)
         return self.advance()
@@ -135,9 +139,11 @@ class Agreement:
             proposed=self._proposed,
             prevoted=self._prevoted,
             precommitted=self._precommitted,
+            before=self._before,
             locked=self._locked,
             valid=self._valid,
             decided=self._decided,
+            decision=self.box.decision,
             sealed=self._sealed,
         )
         effects, self._effects = self._effects, []
@@ -268,9 +274,9 @@ class Agreement:
 
     def _enter(self, number: int) -> bool:
         """Line 11: begin a round."""
+        self._before = tuple(one for one in (self._prevoted, self._precommitted) if one)
         self._round = number
-        self._proposed = None
-        self._prevoted = self._precommitted = None
+        self._proposed = self._prevoted = self._precommitted = None
         return True
 
     def _is_ours(self, number: int) -> bool:

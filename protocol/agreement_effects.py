@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Annotated
 
 from protocol.ballots import Backed, Ballot, Proposal, Round, SealVote, Step
 from protocol.params import Epochs
+from protocol.schema import AtMost
 from protocol.seals import Seal, SealContent
 
 
@@ -24,9 +26,11 @@ class Diary:
 
     Attributes:
         proposed, prevoted, precommitted: what it said in `round`.
+        before: its ballots of the round it was in before: others may still be there, and wait.
         locked: the last content it precommitted, with the prevotes for it.
         valid: the last content that a quorum prevoted, as it saw it.
         decided: the content that it knows to be decided.
+        decision: the precommits that say so, as far as they were seen: others may need them.
         sealed: its signature under the seal.
     """
 
@@ -35,9 +39,11 @@ class Diary:
     proposed: Proposal | None = None
     prevoted: Ballot | None = None
     precommitted: Ballot | None = None
+    before: Annotated[tuple[Ballot, ...], AtMost(2)] = ()
     locked: Backed | None = None
     valid: Backed | None = None
     decided: SealContent | None = None
+    decision: Backed | None = None
     sealed: SealVote | None = None
 
     def list_contents(self) -> list[SealContent]:

@@ -5,7 +5,7 @@ looked up, so that many schedules can be tried.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from protocol import ballots, seals
@@ -21,9 +21,9 @@ from protocol.agreement_effects import (
     Verdict,
 )
 from protocol.ballot_box import BallotBox
-from protocol.ballots import Ballot, Proposal, Shown, Step, choose_proposer, sign_ballot
+from protocol.ballots import Ballot, Proposal, SealVote, Shown, Step, choose_proposer, sign_ballot
 from protocol.keys import Signer, is_valid_signature
-from protocol.seals import Seal, SealContent, compute_seal_hash, compute_sealers_hash
+from protocol.seals import Seal, SealContent, compute_seal_hash, compute_sealers_hash, sign_seal
 from tests.support.builders import a_hash, a_seed
 
 NETWORK = b"network!"
@@ -191,17 +191,58 @@ def list_shown(shown: Shown) -> list[object]:
     return [*shown.proposals, *shown.ballots, *shown.seal_votes, *decision, *shown.doubles]
 
 
-def scramble(assembly: Assembly, rng: random.Random, steps: int, lies: list[object]) -> None:
-    """Deliver, repeat, lose and delay at random; expire and restart at random."""
+def scramble(
+    assembly: Assembly, rng: random.Random, steps: int, lies: Sequence[object] = ()
+) -> None:
+    """Deliver in any order, repeat, lose, lie, let time-outs end early, and pull plugs."""
     members = list(assembly.members.values())
+    waiting: dict[int, list[object]] = {one.place: [] for one in members}
+    told = {one.place: 0 for one in members}
     for _ in range(steps):
+        for one in members:
+            for message in one.sent[told[one.place] :]:
+                for other in members:
+                    if rng.random() < 0.9:
+                        waiting[other.place] += [message] * (1 + (rng.random() < 0.1))
+            told[one.place] = len(one.sent)
         one = rng.choice(members)
         what = rng.random()
-        if what < 0.05:
+        if what < 0.02:
             one.restart()
-        elif what < 0.25 and one.timers:
+        elif what < 0.15 and one.timers:
             one.expire(rng.choice(one.timers))
-        else:
-            said = [message for other in members for message in other.sent] + lies
-            if said:
-                one.hear(rng.choice(said))
+        elif what < 0.3 and lies:
+            one.hear(rng.choice(lies))
+        elif waiting[one.place]:
+            one.hear(waiting[one.place].pop(rng.randrange(min(4, len(waiting[one.place])))))
+
+
+def list_lies(liar: int, rounds: int) -> list[object]:
+    """Return everything that a sealer may sign in the first rounds, true or not."""
+    said = (*VALUES, None)
+    lies: list[object] = [
+        a_ballot(liar, number, step, name)
+        for number in range(rounds)
+        for step in (Step.PREVOTE, Step.PRECOMMIT)
+        for name in said
+    ]
+    turns = [number for number in range(rounds) if proposer_of(number) == liar]
+    lies += [a_proposal(liar, number, name) for number in turns for name in VALUES]
+    for name in VALUES:
+        content = a_content(name)
+        lies.append(SealVote(content, sign_seal(NETWORK, content, SIGNERS[liar])))
+    return lies
+
+
+def find_contradictions(members: Iterable[Member]) -> list[tuple[int, int, Step]]:
+    """Return where an honest sealer said two things in one step of one round."""
+    found = []
+    for one in members:
+        said: dict[tuple[int, Step], bytes | None] = {}
+        for message in one.sent:
+            ballot = message.ballot if isinstance(message, Proposal) else message
+            if isinstance(ballot, Ballot):
+                known = said.setdefault((ballot.round, ballot.step), ballot.value)
+                if known != ballot.value:
+                    found.append((one.place, ballot.round, ballot.step))
+    return found
