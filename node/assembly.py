@@ -9,6 +9,7 @@
       │       ├ opinions              what this peer thinks of answers and miners
       │       ├ monitor               lag of the loop
       │       ├ backups               copies of the database, when asked for
+      │       ├ cleaner               drops tasks that closed long ago, if there is a retention
       │       └ repair                refilling after damage
       └ front ┬ door                  the RPC, if there is one
               ├ workers               one supervised program for each role
@@ -32,6 +33,7 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
 from node.diary_file import DiaryFile
@@ -173,6 +175,7 @@ async def run_peer(
             monitor=Monitor(ports.clock),
             counts=TaskCounts(state),
             backups=BackupDesk(ports.store, is_threaded=ports.is_threaded),
+            cleaner=Cleaner(state, config.store.retention_epochs, is_threaded=ports.is_threaded),
             stop=trio.Event() if stop is None else stop,
             log_control=log_control,
         )
@@ -182,6 +185,7 @@ async def run_peer(
             back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)
+            back.start_soon(peer.cleaner.run)
             back.start_soon(RepairWatch(state, sync.book, transport).run)
             if author is not None:
                 back.start_soon(author.run)

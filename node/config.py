@@ -96,6 +96,12 @@ class StoreConfig:
         "rocks", "memory keeps nothing over a restart.", choices=("rocks", "memory")
     )
     cache_mib: int = option(16, "Block cache of the database.", least=1, most=65_536)
+    retention_epochs: int = option(
+        0,
+        "Epochs for which a task is kept after it closed for good; 0 keeps all tasks.",
+        least=0,
+        most=(1 << 31) - 1,
+    )
     disk_free_mib_min: int = option(
         512, "Free space below which the node says that it is not ready.", least=16, most=1_048_576
     )

@@ -6,6 +6,7 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
 from node.monitor import Monitor
@@ -41,6 +42,7 @@ class Peer:
         monitor: how the process does.
         counts: how many tasks are in each phase.
         backups: takes orders for backups.
+        cleaner: takes orders for clean-ups.
         stop: set by whoever wants the node to end.
         log_control: the log of this process, if it is this node's to steer.
     """
@@ -62,6 +64,7 @@ class Peer:
     monitor: Monitor
     counts: TaskCounts
     backups: BackupDesk
+    cleaner: Cleaner
     stop: trio.Event
     log_control: LogControl | None
 

@@ -38,14 +38,14 @@ class RowCache:
 
     def put(self, place: Key, row: Any, row_bytes: int) -> None:
         """Remember a row, or with None that there is none."""
-        self._forget(place)
+        self.forget(place)
         size = row_bytes + ENTRY_BYTES
         if size > self._bytes_max:
             return
         self._entries[place] = (row, size)
         self._bytes += size
         while self._bytes > self._bytes_max:
-            self._forget(next(iter(self._entries)))
+            self.forget(next(iter(self._entries)))
 
     def update(self, changes: Iterable[tuple[Key, Any, int]]) -> None:
         """Take in rows that were just written: (place, row or None, bytes)."""
@@ -57,7 +57,8 @@ class RowCache:
         self._entries.clear()
         self._bytes = 0
 
-    def _forget(self, place: Key) -> None:
+    def forget(self, place: Key) -> None:
+        """Know nothing of a place any more."""
         entry = self._entries.pop(place, None)
         if entry is not None:
             self._bytes -= entry[1]

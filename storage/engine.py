@@ -26,6 +26,7 @@ NODE_TABLES = (
     "accounts",
     "ledger",
     "rulings",
+    "tombstones",
     "transactions",
     "author_chains",
     "open_set",

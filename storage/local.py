@@ -6,8 +6,9 @@ Rule 2: nothing here is synced: what a crash takes is computed again from the se
 Rule 3: rows of another release are not read: they are dropped at open and computed anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, TypeVar
 
 from protocol.errors import Rejected
@@ -104,6 +105,30 @@ class LocalStore:
             if len(changes) > PRUNED_MAX:
                 break
         self._write(changes, self.progress)
+
+    def drop_analyses(self, submission_ids: Iterable[bytes]) -> None:
+        """Forget what is thought of answers that are about to be dropped."""
+        changes = []
+        for key in submission_ids:
+            before = self._rows.get(FRAUD, key)
+            if before is not None:
+                changes.append(Change(FRAUD, key, before, None))
+        if changes:
+            flagged = sum(change.before.flagged for change in changes)
+            progress = replace(self.progress, flagged=self.progress.flagged - flagged)
+            self._write(changes, progress)
+
+    def drop_metrics(self, upto: int) -> Iterator[None]:
+        """Forget the metrics of an epoch and of all before it, but the latest; in slices."""
+        latest = self.metrics_latest()
+        if latest is None:
+            return
+        end = metrics_key(min(upto + 1, latest.epoch))
+        rows = self._rows.scan(METRICS, b"", end)
+        while slice_ := list(islice(rows, PRUNED_MAX)):
+            changes = [Change(METRICS, key, row, None) for key, row in slice_]
+            self._write(changes, self.progress)
+            yield
 
     def clear(self, ruleset: int) -> None:
         """Forget all opinions; those that follow are by this ruleset.

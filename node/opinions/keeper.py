@@ -29,7 +29,15 @@ from node.opinions.risk import RULESET
 from node.state_manager import StateManager
 from protocol import kinds
 from protocol.records import Task
-from protocol.tables import LEDGER, LEDGER_KEY, MINERS, REWARDS, TASKS, reward_key
+from protocol.tables import (
+    LEDGER,
+    LEDGER_KEY,
+    MINERS,
+    REWARDS,
+    SUBMISSIONS,
+    TASKS,
+    reward_key,
+)
 from storage.errors import Corrupt
 from storage.local_records import WINDOW_MAX
 from storage.queries import PAGE_ITEMS
@@ -120,7 +128,9 @@ class OpinionKeeper:
         tally.add_task(task, answers, store.view.get(REWARDS, key))
         for place in range(len(given)):
             facts = await self._drive(read_answer_facts(store, task, given, place))
-            store.local.put_analysis(analyse(facts))
+            # Pruned meanwhile: an opinion would outlive the answer.
+            if store.view.get(SUBMISSIONS, facts.submission.submission_id) is not None:
+                store.local.put_analysis(analyse(facts))
             await trio.lowlevel.checkpoint()
         return given
 

@@ -88,6 +88,13 @@ class Raw:
             batch.put(key, value, self._handle)
         self._database.write(batch, self._synced if sync else self._unsynced)
 
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Delete keys together, unsynced."""
+        batch = WriteBatch(raw_mode=True)
+        for key in keys:
+            batch.delete(key, self._handle)
+        self._database.write(batch, self._unsynced)
+
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._column.get(key)
         return value
@@ -117,6 +124,13 @@ class Sqlite:
         self._database.execute(f"PRAGMA synchronous={'FULL' if sync else 'OFF'}")
         self._database.execute("BEGIN")
         self._database.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", rows)
+        self._database.execute("COMMIT")
+
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Delete keys together, unsynced."""
+        self._database.execute("PRAGMA synchronous=OFF")
+        self._database.execute("BEGIN")
+        self._database.executemany("DELETE FROM t WHERE k = ?", [(key,) for key in keys])
         self._database.execute("COMMIT")
 
     def get(self, key: bytes) -> bytes | None:

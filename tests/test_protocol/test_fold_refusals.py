@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import protocol
+from protocol.closing import compute_archive_epochs
 from protocol.phases import TaskStatus
 from protocol.tables import ACCOUNTS, RULINGS, TASKS, ruling_key
 from protocol.transactions import SignedTransaction
@@ -109,6 +110,13 @@ def late_answer(world: World) -> SignedTransaction:
 def answer_to_a_cancelled_task(world: World) -> SignedTransaction:
     task_id = world.open_task()
     world.seal(world.cancel("alice", task_id))
+    return world.submit("bob", task_id)
+
+
+def answer_to_a_task_long_over(world: World) -> SignedTransaction:
+    task_id = world.open_task()
+    world.seal(world.cancel("alice", task_id))
+    world.pass_until(world.epoch + compute_archive_epochs(world.params))
     return world.submit("bob", task_id)
 
 
@@ -356,6 +364,7 @@ CASES = (
     Case("dispute_open", claim_while_disputed),
     Case("already_claimed", second_claim, loses=True),
     Case("not_claimable", claim_before_the_dispute_deadline),
+    Case("task_archived", answer_to_a_task_long_over),
 )
 
 

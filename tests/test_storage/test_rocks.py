@@ -205,10 +205,18 @@ def test_a_later_format_is_refused(at_rest: Path) -> None:
         open_engine(at_rest)
 
 
-def test_tables_of_a_later_release_are_refused(tmp_path: Path) -> None:
-    RocksEngine(tmp_path / "db", network=NETWORK, tables=(*TABLES, "of_tomorrow")).close()
-    with pytest.raises(TooNew):
-        open_engine(tmp_path / "db")
+def test_tables_of_a_later_release_do_not_hide_its_schema(tmp_path: Path) -> None:
+    later = RocksEngine(tmp_path / "db", network=NETWORK, tables=(*TABLES, "of_tomorrow"))
+    batch = Batch()
+    batch.put("of_tomorrow", b"k", b"v")
+    batch.put("meta", b"schema", b"of tomorrow")
+    later.write(batch, sync=True)
+    later.close()
+    engine = open_engine(tmp_path / "db")
+    assert engine.get("meta", b"schema") == b"of tomorrow"
+    with pytest.raises(KeyError):
+        engine.get("of_tomorrow", b"k")
+    engine.close()
 
 
 def test_a_new_table_is_added_to_an_old_database(tmp_path: Path) -> None:

@@ -309,8 +309,10 @@ def test_a_damaged_blob_is_named_and_a_deleted_one_is_gone(store: Store) -> None
     store.engine.write(batch, sync=False)
     with pytest.raises(Corrupt, match="blob_damaged"):
         store.journal.blob(content_hash)
-    assert store.journal.blobs.delete(content_hash) == 100_000
-    assert store.journal.blobs.delete(content_hash) == 0
+    batch = Batch()
+    assert store.journal.blobs.stage_delete(batch, content_hash) == 100_000
+    store.engine.write(batch, sync=False)
+    assert store.journal.blobs.stage_delete(Batch(), content_hash) == 0
     assert list(store.engine.scan("blobs")) == list(store.engine.scan("blob_pieces")) == []
 
 
