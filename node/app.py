@@ -84,6 +84,8 @@ async def run_node(
         stack.callback(signed.close)
         sealed = HighWater(paths.sealed_epoch)
         stack.callback(sealed.close)
+        diary = DiaryFile(paths.sealer_diary)
+        stack.callback(diary.close)
         store = open_store(config, paths, genesis)
         stack.callback(store.close)
         ports = Ports(
@@ -93,7 +95,7 @@ async def run_node(
             rng=random.Random(secrets.randbits(RNG_BITS)),
             signed=signed,
             sealed=sealed,
-            diary=DiaryFile(paths.sealer_diary),
+            diary=diary,
             box=AnswerBox(paths.root / "answers"),
         )
 

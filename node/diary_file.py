@@ -5,17 +5,22 @@ show again what it made others vote for. So its diary and the sets that it names
 their own beside the database, like the signing marks: a database restored from yesterday brings
 back an older state, but no older promise.
 
-    file = [check 32][record]      check = SHA-256 of the record; written anew, whole or not at all
+    file = [check 32][number 8][record]      check = SHA-256 of the rest, number counts the pages
+
+Two files are written in turn, each with one call and one sync: a write that a power cut tears
+damages the older page only, and what the newer one was to say has not been sent.
 """
 
+import errno
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from node.high_water import SigningError
-from node.private_files import KeyFileError, read_private, replace_private
+from node.private_files import create_private, read_private
 from protocol import codec
 from protocol.agreement_effects import Diary
 from protocol.ballots import SET_IDS_MAX
@@ -28,6 +33,7 @@ from protocol.seals import compute_set_root
 SETS_MAX = 4
 FILE_BYTES_MAX = SETS_MAX * SET_IDS_MAX * HASH_BYTES + (1 << 20)
 _CHECK_BYTES = 32
+_NUMBER_BYTES = 8
 _TAG = b"minesync/diary/1"
 
 
@@ -45,7 +51,7 @@ class DiaryFile:
     """The diary of one sealer. One writer: the holder of the data directory's lock.
 
     Args:
-        path: the file; None: in memory, which a restart forgets.
+        path: of the two files, but for their endings; None: in memory, which a restart forgets.
 
     Raises:
         SigningError: `diary_damaged`.
@@ -55,8 +61,26 @@ class DiaryFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._page: _Page | None = None
-        if path is not None and path.exists():
-            self._page = _read(path)
+        self._number = 0
+        self._handles: list[int] = []
+        if path is None:
+            return
+        places = [path.with_name(f"{path.name}.{ending}") for ending in ("0", "1")]
+        for place in places:
+            if not place.exists():
+                create_private(place, b"")
+        contents = [read_private(place, FILE_BYTES_MAX, "a sealer's diary") for place in places]
+        pages = [page for page in map(_read_page, contents) if page is not None]
+        if pages:
+            self._number, self._page = max(pages, key=lambda page: page[0])
+        elif all(contents):
+            raise SigningError("diary_damaged", path, "one page of two intact")
+        self._handles = [os.open(place, os.O_WRONLY | os.O_NOFOLLOW) for place in places]
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._handles:
+            os.close(self._handles.pop())
 
     def read(self) -> tuple[Diary, dict[bytes, Sequence[bytes]]] | None:
         """Return the diary and its sets by root; None if this sealer never said anything."""
@@ -79,24 +103,35 @@ class DiaryFile:
         packed = tuple(pack_ids(sets[root]) for root in roots if root in sets)
         page = _Page(diary, packed)
         if self._path is not None:
-            record = encode_record(page)
-            try:
-                replace_private(self._path, _compute_check(record) + record)
-            except KeyFileError as error:
-                raise SigningError("diary_unwritable", error.found, "a writable disk") from error
+            self._write_page(self._number + 1, encode_record(page))
+        self._number += 1
         self._page = page
 
+    def _write_page(self, number: int, record: bytes) -> None:
+        body = number.to_bytes(_NUMBER_BYTES, "big") + record
+        data = _compute_check(body) + body
+        handle = self._handles[number % 2]
+        try:
+            os.ftruncate(handle, len(data))
+            if os.pwrite(handle, data, 0) != len(data):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            os.fdatasync(handle)
+        except OSError as error:
+            raise SigningError("diary_unwritable", error.strerror, "a writable disk") from error
 
-def _read(path: Path) -> _Page:
-    data = read_private(path, FILE_BYTES_MAX, "a sealer's diary")
-    check, record = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
-    if check != _compute_check(record):
-        raise SigningError("diary_damaged", path, "the check of what it holds")
+
+def _read_page(data: bytes) -> tuple[int, _Page] | None:
+    """Return a page and its number; None if there is none, or a torn one."""
+    check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
+    if not data or check != _compute_check(body):
+        return None
     try:
-        return from_plain(_Page, codec.decode(record, bytes_max=FILE_BYTES_MAX))
+        plain = codec.decode(body[_NUMBER_BYTES:], bytes_max=FILE_BYTES_MAX)
+        page = from_plain(_Page, plain)
     except Rejected as error:
-        raise SigningError("diary_damaged", f"{path}: {error}", "a diary") from error
+        raise SigningError("diary_damaged", str(error), "a diary of this release") from error
+    return int.from_bytes(body[:_NUMBER_BYTES], "big"), page
 
 
-def _compute_check(record: bytes) -> bytes:
-    return hashlib.sha256(_TAG + record).digest()
+def _compute_check(body: bytes) -> bytes:
+    return hashlib.sha256(_TAG + body).digest()

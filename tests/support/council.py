@@ -1,5 +1,7 @@
 """Sealers on one network in memory: whole peers, each with its own clock, disk and power."""
 
+import contextlib
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +14,7 @@ from node.clock import Clock, SystemClock
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.sealer import Sealer
-from node.transport.base import PeerName
+from node.transport.base import PeerName, TransportError
 from node.transport.memory import MemoryNetwork
 from protocol.genesis import Genesis
 from protocol.seals import Seal
@@ -35,10 +37,13 @@ class Seat:
     def __init__(self, name: str, council: "Council", clock: Clock | None = None) -> None:
         self.name = name
         self.engine = MemoryEngine()
+        self.diary = DiaryFile(None)
         self.clock = clock or SystemClock()
         self.peer: TestPeer
         self._council = council
-        self._scope: trio.CancelScope | None = None
+        self._scope: trio.CancelScope
+        self._gone: trio.Event
+        self._sealing: trio.CancelScope
 
     @property
     def epoch(self) -> int:
@@ -48,10 +53,18 @@ class Seat:
         """Run it on what its disk holds, connected to everybody."""
         await nursery.start(self._run)
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End it without a word."""
-        assert self._scope is not None
         self._scope.cancel()
+        await self._gone.wait()
+
+    def silence(self) -> None:
+        """Let it sync on, and seal no more."""
+        self._sealing.cancel()
+
+    async def _seal(self, sealer: Sealer) -> None:
+        with trio.CancelScope() as self._sealing:
+            await sealer.run()
 
     async def _run(self, task_status: Any) -> None:
         council = self._council
@@ -62,28 +75,34 @@ class Seat:
             council.network,
             council.folder,
         )
-        if council.is_deaf:
-            self.peer.sync.gossip.validate = lambda data: False  # type: ignore[method-assign]
+        hears = self.peer.sync.gossip.validate
+        self.peer.sync.gossip.validate = (  # type: ignore[method-assign]
+            lambda data: council.rng.random() >= council.loss and hears(data)
+        )
         sealer = Sealer(
             self.peer.state,
             self.peer.signer,
             self.clock,
             HighWater(council.folder / f"{self.name}.sealed"),
-            DiaryFile(council.folder / f"{self.name}.diary"),
+            self.diary,
             self.peer.sync,
         )
+        self._gone = trio.Event()
         with trio.CancelScope() as self._scope:
             async with self.peer.run(), trio.open_nursery() as nursery:
-                nursery.start_soon(sealer.run)
+                nursery.start_soon(self._seal, sealer)
                 await council.connect(self.name)
                 task_status.started()
+                await trio.sleep_forever()
+        self._gone.set()
 
 
 class Council:
     """The sealers of one network, and what they have sealed.
 
     Attributes:
-        is_deaf: nobody hears gossip; set it before the start.
+        loss: the part of all gossip that is not heard.
+        rng: decides which.
     """
 
     def __init__(self, folder: Path, nursery: trio.Nursery, names: Sequence[str]) -> None:
@@ -92,7 +111,8 @@ class Council:
         self.network = MemoryNetwork()
         self.seats = {name: Seat(name, self) for name in names}
         self.running: set[str] = set()
-        self.is_deaf = False
+        self.loss = 0.0
+        self.rng = random.Random(1)
         self._nursery = nursery
 
     async def start(self, *names: str) -> None:
@@ -101,10 +121,10 @@ class Council:
             await self.seats[name].start(self._nursery)
             self.running.add(name)
 
-    def kill(self, *names: str) -> None:
+    async def kill(self, *names: str) -> None:
         """End sealers without a word."""
         for name in names:
-            self.seats[name].kill()
+            await self.seats[name].kill()
             self.running.discard(name)
 
     async def connect(self, name: str) -> None:
@@ -112,7 +132,9 @@ class Council:
         own = self.seats[name].peer.transport
         for other in sorted(self.running - {name}):
             if other not in own.peers():
-                await own.dial(f"/memory/{other}/p2p/{other}")
+                # Whoever is cut off now is dialled when the network heals.
+                with contextlib.suppress(TransportError):
+                    await own.dial(f"/memory/{other}/p2p/{other}")
 
     def cut(self, left: Iterable[str], right: Iterable[str]) -> None:
         """Cut the links between two groups."""
