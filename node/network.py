@@ -54,6 +54,17 @@ def check_network_name(name: str) -> None:
         raise GenesisError("bad_network_name", repr(name[:NAME_BYTES_MAX]), wanted)
 
 
+def check_sealers(addresses: Sequence[bytes]) -> None:
+    """Check that a network can be sealed by these accounts, the founder's among them.
+
+    Raises:
+        GenesisError: `bad_sealers`.
+    """
+    if len(addresses) > SEALERS_MAX or len(set(addresses)) != len(addresses):
+        wanted = f"up to {SEALERS_MAX}, each once, and the founder's own not named"
+        raise GenesisError("bad_sealers", f"{len(addresses)} addresses", wanted)
+
+
 def create_network(
     name: str, params: Params, founder: bytes, supply: int, others: Sequence[bytes] = ()
 ) -> Genesis:
@@ -68,14 +79,11 @@ def create_network(
         GenesisError: `bad_network_name`, `bad_sealers`.
     """
     check_network_name(name)
-    sealers = tuple(sorted({founder, *others}))
-    if len(sealers) != 1 + len(others) or len(sealers) > SEALERS_MAX:
-        wanted = f"at most {SEALERS_MAX}, each once, the founder left out"
-        raise GenesisError("bad_sealers", f"{len(others)} further addresses", wanted)
+    check_sealers((founder, *others))
     return Genesis(
         name=name,
         salt=secrets.token_bytes(_SALT_BYTES),
         params=params,
         allocations=(Allocation(founder, supply),),
-        sealers=sealers,
+        sealers=tuple(sorted((founder, *others))),
     )

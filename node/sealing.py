@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.open_set import OpenSet
+from protocol.ballots import SET_IDS_MAX
 from protocol.chains import Gap, find_inadmissible
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
@@ -64,6 +65,21 @@ class SealedSet:
     transactions: tuple[SignedTransaction, ...]
     evidence: tuple[tuple[bytes, int], ...]
     missing: tuple[bytes, ...] = ()
+
+
+def choose_set(
+    opened: OpenSet, most: int = SET_IDS_MAX
+) -> tuple[dict[bytes, SignedTransaction], dict[bytes, tuple[bytes, int]]]:
+    """Return what the next seal is to take in: all that is effective, or as much as it may.
+
+    What is left out is left out at the ends of chains, so that the rest is still linked.
+    """
+    evidence = dict(sorted(opened.evidence.items())[:most])
+    room = most - len(evidence)
+    if len(opened.effective) <= room:
+        return opened.effective, evidence
+    ordered = sorted(opened.effective.values(), key=lambda tx: (tx.header.seq, tx.tx_id))
+    return {tx.tx_id: tx for tx in ordered[:room]}, evidence
 
 
 def collect_items(opened: OpenSet, store: Store, ids: Iterable[bytes]) -> SealedSet:

@@ -25,6 +25,7 @@ from node.sealing import (
     SealResult,
     check_admissible,
     check_set,
+    choose_set,
     collect_items,
     fold_items,
 )
@@ -219,12 +220,11 @@ class StateManager:
 
     def draft(self, time_ms: int) -> SealContent:
         """Return what the next seal would be over all that is effective; its set is remembered."""
-        effective = self.open.effective
+        effective, evidence = choose_set(self.open)
         items = SealedSet(
-            tuple(effective[key] for key in sorted(effective)),
-            tuple(sorted(self.open.evidence.values())),
+            tuple(effective[key] for key in sorted(effective)), tuple(sorted(evidence.values()))
         )
-        ids = sorted([*effective, *self.open.evidence])
+        ids = sorted([*effective, *evidence])
         folded = self._fold(compute_set_root(ids), ids, items)
         return SealContent(
             epoch=self.epoch + 1,

@@ -16,7 +16,7 @@ from node.config_show import render_commented
 from node.exits import CommandError, UsageError
 from node.identity import compute_peer_id, create_identity, load_identity
 from node.keystore import KeyFile, create_key, list_keys
-from node.network import check_network_name, create_network, read_genesis
+from node.network import check_network_name, check_sealers, create_network, read_genesis
 from node.passwords import read_password
 from node.paths import DataPaths
 from node.private_files import make_private_folder
@@ -76,6 +76,7 @@ def init(
         raise UsageError("bad_amount", "a supply of 0", "coins: a network without any is idle")
     load_config(paths.config)
     keys = list_keys(paths.keys)
+    check_sealers([*(key.address for key in keys[:1]), *others])
     if paths.identity.exists():
         load_identity(paths.identity)
     needs_key = key and not keys

@@ -32,7 +32,7 @@ def a_council_genesis(sealers: Sequence[str] = SEALERS) -> Genesis:
 
 
 class Seat:
-    """One sealer: its disk survives, its process may not."""
+    """One peer, most often a sealer: its disk survives, its process may not."""
 
     def __init__(self, name: str, council: "Council", clock: Clock | None = None) -> None:
         self.name = name
@@ -62,7 +62,15 @@ class Seat:
         """Let it sync on, and seal no more."""
         self._sealing.cancel()
 
-    async def _seal(self, sealer: Sealer) -> None:
+    async def _seal(self) -> None:
+        sealer = Sealer(
+            self.peer.state,
+            self.peer.signer,
+            self.clock,
+            HighWater(self._council.folder / f"{self.name}.sealed"),
+            self.diary,
+            self.peer.sync,
+        )
         with trio.CancelScope() as self._sealing:
             await sealer.run()
 
@@ -79,18 +87,11 @@ class Seat:
         self.peer.sync.gossip.validate = (  # type: ignore[method-assign]
             lambda data: council.rng.random() >= council.loss and hears(data)
         )
-        sealer = Sealer(
-            self.peer.state,
-            self.peer.signer,
-            self.clock,
-            HighWater(council.folder / f"{self.name}.sealed"),
-            self.diary,
-            self.peer.sync,
-        )
         self._gone = trio.Event()
         with trio.CancelScope() as self._scope:
             async with self.peer.run(), trio.open_nursery() as nursery:
-                nursery.start_soon(self._seal, sealer)
+                if self.peer.signer.address in council.genesis.sealers:
+                    nursery.start_soon(self._seal)
                 await council.connect(self.name)
                 task_status.started()
                 await trio.sleep_forever()
@@ -105,11 +106,13 @@ class Council:
         rng: decides which.
     """
 
-    def __init__(self, folder: Path, nursery: trio.Nursery, names: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, nursery: trio.Nursery, names: Sequence[str], watchers: Sequence[str]
+    ) -> None:
         self.folder = folder
         self.genesis = a_council_genesis(names)
         self.network = MemoryNetwork()
-        self.seats = {name: Seat(name, self) for name in names}
+        self.seats = {name: Seat(name, self) for name in (*names, *watchers)}
         self.running: set[str] = set()
         self.loss = 0.0
         self.rng = random.Random(1)
@@ -177,8 +180,10 @@ class Council:
 
 
 @asynccontextmanager
-async def a_council(folder: Path, names: Sequence[str] = SEALERS) -> AsyncIterator[Council]:
+async def a_council(
+    folder: Path, names: Sequence[str] = SEALERS, watchers: Sequence[str] = ()
+) -> AsyncIterator[Council]:
     """Give a council that has not begun; whoever was started stops with the block."""
     async with trio.open_nursery() as nursery:
-        yield Council(folder, nursery, names)
+        yield Council(folder, nursery, names, watchers)
         nursery.cancel_scope.cancel()

@@ -16,8 +16,11 @@ from node.sealer import Sealer, check_sealer
 from node.state_manager import StateManager
 from protocol.messages import SealedIds
 from protocol.seals import Seal, SealContent
+from protocol.transactions import sign_transaction
 from storage.store import Store
 from tests.support.builders import a_genesis, a_signer
+from tests.support.chains import a_header
+from tests.support.peers import some_terms
 
 EPOCH_S = 1.0
 
@@ -93,6 +96,51 @@ async def test_a_sealer_with_an_older_database_waits_for_its_own_seals(
         assert fresh.epoch > state.epoch
         nursery.cancel_scope.cancel()
     assert Seal.from_bytes(again[0].seal).content.epoch == 3
+
+
+async def test_a_sealer_killed_between_its_word_and_the_seal_makes_the_same_seal(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer, state, told = a_sealer(tmp_path)
+
+    class PowerCutError(Exception):
+        pass
+
+    def pull_the_plug(*args: object) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.store, "commit_epoch", pull_the_plug)
+        with pytest.raises(PowerCutError):
+            await sealer.run()
+    assert (state.epoch, told) == (0, [])
+    saved = DiaryFile(tmp_path / "sealer_diary").read()
+    assert saved is not None
+    promised = saved[0].sealed
+    assert promised is not None
+    # Later, and with something to seal that it did not know of when it signed.
+    restarted, fresh, again = a_sealer(tmp_path)
+    alice = a_signer("alice")
+    header = a_header(fresh, alice, seq=0, prev=None)
+    fresh.accept([sign_transaction(header, some_terms(), alice)], None)
+    with trio.move_on_after(1.5 * EPOCH_S):
+        await restarted.run()
+    assert fresh.epoch == 1
+    assert Seal.from_bytes(again[0].seal).content == promised.content
+
+
+async def test_a_sealer_that_lost_its_diary_says_nothing_more_in_that_epoch(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    sealer, _, told = a_sealer(tmp_path)
+    with trio.move_on_after(1.5 * EPOCH_S):
+        await sealer.run()
+    HighWater(tmp_path / "sealed_epoch").raise_to(a_signer("sealer").address, 2)
+    restarted, fresh, again = a_sealer(tmp_path)
+    assert fresh.apply_seal(Seal.from_bytes(told[0].seal), []).applied
+    with trio.move_on_after(10 * EPOCH_S):
+        await restarted.run()
+    assert (fresh.epoch, again) == (1, [])
 
 
 async def test_an_alarm_stops_the_sealer(tmp_path: Path, autojump_clock: MockClock) -> None:

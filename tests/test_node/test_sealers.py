@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from node.clock import SystemClock
+from node.rpc.sealing_view import show_sealing
 from node.transport.memory import MemoryTransport
 from protocol.ballots import (
     Ballot,
@@ -54,6 +55,9 @@ async def test_four_sealers_end_epoch_after_epoch_together(
         assert council.check_one_history() >= 6
         assert all(is_sealed(council, name, tx_id) for name in SEALERS)
         assert len(council.read_seal("alice", 5).votes) >= 3
+        shown = show_sealing(council.seats["carol"].peer.state)
+        assert shown["quorum"] == 3
+        assert sum(item["signed_last"] for item in shown["items"]) >= 3
 
 
 async def test_seals_go_on_without_one_stop_without_two_and_resume(
@@ -123,6 +127,21 @@ async def test_without_any_gossip_seals_still_come(
         await council.wait_for(5, patience_s=120)
         council.check_one_history()
         assert all(is_sealed(council, name, tx_id) for name in SEALERS)
+
+
+async def test_sealers_that_know_each_other_through_a_watcher_only_agree_without_gossip(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_council(tmp_path, watchers=("erin",)) as council:
+        council.loss = 1.0
+        for place, name in enumerate(SEALERS):
+            council.cut((name,), SEALERS[place + 1 :])
+        await council.start("erin", *SEALERS)
+        tx_id = await publish(council, "erin")
+        await council.wait_for(4, patience_s=120)
+        assert council.seats["alice"].peer.transport.peers() == ("erin",)
+        council.check_one_history()
+        assert is_sealed(council, "dave", tx_id)
 
 
 async def test_who_finds_another_root_over_an_equal_set_stops_and_the_others_go_on(
