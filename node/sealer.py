@@ -51,6 +51,10 @@ ROUND_S_MOST = 60.0
 """Time-outs grow by one length a round, so that slow sealers meet in the end, up to this."""
 ASK_AGAIN_S = 0.2
 """Before what lacks for a set is asked of everybody."""
+LOOK_AGAIN_S = 0.02
+"""Before a set that lacked something is looked at again."""
+LOOK_PART = 10
+"""Nor sooner than so many times what the last look took: sets may be large, and news frequent."""
 _START = None
 """Among the timers: the epoch has lasted long enough."""
 
@@ -155,7 +159,10 @@ class Sealer:
         epoch = self._state.epoch + 1
         self._begin()
         while self._state.epoch + 1 == epoch:
-            due_s = min(self._timers.values(), default=self._now_s() + self._epoch_s)
+            due_s = min(
+                (*self._timers.values(), *self._unjudged.values()),
+                default=self._now_s() + self._epoch_s,
+            )
             await listener.wait(max(0.0, due_s - self._now_s()))
             if self._state.epoch + 1 == epoch:
                 if self._state.alarm is not None and not self._state.ballots.is_needed:
@@ -170,7 +177,8 @@ class Sealer:
             for set_root, ids in sets.items():
                 ballots.put_set(set_root, ids)
         self._agreement = Agreement(ballots.box, self._signer, diary)
-        self._unjudged: dict[SealContent, None] = {}
+        # When to look at it again.
+        self._unjudged: dict[SealContent, float] = {}
         self._timers: dict[Schedule | SealContent | None, float] = {
             _START: self._now_s() + self._epoch_s
         }
@@ -189,7 +197,7 @@ class Sealer:
                 self._perform(self._agreement.start())
             elif timer in self._unjudged:
                 self._ask_for(timer, of_all=True)
-        for content in list(self._unjudged):
+        for content in [one for one, due_s in self._unjudged.items() if due_s <= now_s]:
             self._judge(content)
         self._perform(self._agreement.advance())
 
@@ -207,7 +215,6 @@ class Sealer:
                 case Build():
                     self._build(effect.round)
                 case Examine():
-                    self._unjudged[effect.content] = None
                     self._judge(effect.content)
                 case Dissent():
                     self._dissent(effect.content)
@@ -236,8 +243,11 @@ class Sealer:
 
     def _judge(self, content: SealContent) -> None:
         """Fold a proposed set if all of it is here, else ask for what lacks."""
+        begun_s = self._now_s()
         verdict = self._find_verdict(content)
         if verdict is None:
+            now_s = self._now_s()
+            self._unjudged[content] = now_s + max(LOOK_AGAIN_S, LOOK_PART * (now_s - begun_s))
             is_decided = self._agreement.decided == content
             if self._state.ballots.wanted.get(content.set_root) != (content, is_decided):
                 self._state.ballots.wanted[content.set_root] = (content, is_decided)

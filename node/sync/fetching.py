@@ -8,6 +8,7 @@ Rules:
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import structlog
@@ -55,6 +56,8 @@ IN_VAIN_MAX = 1_024
 SEQ_MAX = (1 << 63) - 1
 RUNS_MAX = 64
 """Pieces of one author's chain fetched in one turn."""
+PIECE_IDS_MAX = 16 * WANT_IDS_MAX
+"""What is asked of a proposed set before it is looked at again."""
 _FULL_BYTES = ITEMS_BYTES_MAX - 2 * WIRE_BYTES_MAX - 64
 """A reply above it may have left something out for lack of room."""
 
@@ -218,10 +221,12 @@ class Fetcher:
             # What is not legal the sealer finds out for himself.
             with contextlib.suppress(Rejected):
                 while ids is not None and content.set_root in ballots.wanted and not turn.is_over:
-                    result = self._state.examine(content, ids)
-                    if isinstance(result, Folded) or not await self._fetch_missing(
-                        result, turn, for_seal=is_decided
-                    ):
+                    found = self._state.examine(content, ids)
+                    if isinstance(found, Folded):
+                        break
+                    # In pieces: whoever proposed what nobody has costs each peer one of them.
+                    piece = replace(found, missing=found.missing[:PIECE_IDS_MAX])
+                    if not await self._fetch_missing(piece, turn, for_seal=is_decided):
                         break
 
     # --------------------------------------------------------------------------- inner parts
