@@ -22,7 +22,7 @@ from node.diary_file import DiaryFile
 from node.events import Listener
 from node.high_water import HighWater
 from node.options import ConfigError
-from node.sealing import Folded, SealResult
+from node.sealing import SealResult
 from node.state_manager import StateManager
 from protocol.agreement import Agreement
 from protocol.agreement_effects import (
@@ -179,6 +179,7 @@ class Sealer:
         self._agreement = Agreement(ballots.box, self._signer, diary)
         # When to look at it again.
         self._unjudged: dict[SealContent, float] = {}
+        self._other_roots: dict[SealContent, bytes] = {}
         self._timers: dict[Schedule | SealContent | None, float] = {
             _START: self._now_s() + self._epoch_s
         }
@@ -243,6 +244,9 @@ class Sealer:
 
     def _judge(self, content: SealContent) -> None:
         """Fold a proposed set if all of it is here, else ask for what lacks."""
+        if content.epoch != self._state.epoch + 1:
+            # The seal came meanwhile.
+            return
         begun_s = self._now_s()
         verdict = self._find_verdict(content)
         if verdict is None:
@@ -272,16 +276,17 @@ class Sealer:
             return Verdict.ILLEGAL
         if isinstance(found, SealResult):
             return None
-        return Verdict.SOUND if found.state_root == content.state_root else Verdict.OTHER_ROOT
+        if found.state_root != content.state_root:
+            self._other_roots[content] = found.state_root
+            return Verdict.OTHER_ROOT
+        return Verdict.SOUND
 
     def _ask_for(self, content: SealContent, *, of_all: bool) -> None:
         self._peers.ask_for_set(content, of_all=of_all)
         self._timers[content] = self._now_s() + ASK_AGAIN_S
 
     def _dissent(self, content: SealContent) -> None:
-        found = self._state.examine(content, self._state.find_set(content) or ())
-        if isinstance(found, Folded):
-            self._state.raise_alarm(content, found.state_root)
+        self._state.raise_alarm(content, self._other_roots[content])
         self._perform(self._agreement.renounce())
 
     def _finish(self, seal: Seal) -> None:
