@@ -63,10 +63,7 @@ class BallotDesk:
         """
         if not self.is_needed:
             raise Rejected("ballot_unneeded", "a word of a sealer", "none: one sealer is a quorum")
-        before = len(self.box.doubles)
         is_news = self.box.add(word)
-        if len(self.box.doubles) > before:
-            self._convict()
         if is_news:
             self._broadcast.tell_nowait(Heard())
         return is_news
@@ -108,6 +105,17 @@ class BallotDesk:
         """Return who is said to have a set."""
         return self._holders.get(set_root, ())
 
+    def keep_proofs(self) -> None:
+        """Put on disk who contradicted itself: one proof for each sealer.
+
+        Raises:
+            StorageError: it is not there; call this again.
+        """
+        for sealer, proof in sorted(self.box.doubles.items()):
+            if self._store.meta_get(_name_proof(sealer)) is None:
+                self._store.meta_put(_name_proof(sealer), encode_record(proof))
+                log.error("sealer_contradicted_itself", sealer=sealer, epoch=proof.first.epoch)
+
     def list_convicted(self) -> dict[bytes, DoubleBallot]:
         """Return the proofs on disk, by sealer: who contradicted itself in whatever epoch."""
         found = {}
@@ -116,12 +124,6 @@ class BallotDesk:
             if data is not None:
                 found[sealer] = decode_record(DoubleBallot, data)
         return found
-
-    def _convict(self) -> None:
-        for sealer, proof in sorted(self.box.doubles.items()):
-            if self._store.meta_get(_name_proof(sealer)) is None:
-                self._store.meta_put(_name_proof(sealer), encode_record(proof))
-                log.error("sealer_contradicted_itself", sealer=sealer, epoch=proof.first.epoch)
 
 
 def _name_proof(sealer: bytes) -> str:

@@ -29,6 +29,7 @@ from protocol.hashing import HASH_BYTES
 from protocol.messages import pack_ids, unpack_ids
 from protocol.schema import AtMost, encode_record, from_plain
 from protocol.seals import compute_set_root
+from storage.folder import NO_ROOM, translate_os_error
 
 SETS_MAX = 4
 FILE_BYTES_MAX = SETS_MAX * SET_IDS_MAX * HASH_BYTES + (1 << 20)
@@ -98,6 +99,7 @@ class DiaryFile:
 
         Raises:
             SigningError: `diary_unwritable`.
+            Full: `disk_full`.
         """
         roots = dict.fromkeys(content.set_root for content in diary.list_contents())
         packed = tuple(pack_ids(sets[root]) for root in roots if root in sets)
@@ -117,6 +119,8 @@ class DiaryFile:
                 raise OSError(errno.ENOSPC, "No space left on device")
             os.fdatasync(handle)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise translate_os_error(error) from error
             raise SigningError("diary_unwritable", error.strerror, "a writable disk") from error
 
 

@@ -9,6 +9,7 @@ from node.backups import BackupDesk
 from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
+from node.disk_watch import DiskWatch
 from node.monitor import Monitor
 from node.paths import DataPaths
 from node.roles.desk import WorkerDesk
@@ -41,6 +42,7 @@ class Peer:
         roles: the names of the roles that are on, sorted.
         monitor: how the process does.
         counts: how many tasks are in each phase.
+        disk: what shuts the store while the disk is full.
         backups: takes orders for backups.
         cleaner: takes orders for clean-ups.
         stop: set by whoever wants the node to end.
@@ -63,6 +65,7 @@ class Peer:
     roles: tuple[str, ...]
     monitor: Monitor
     counts: TaskCounts
+    disk: DiskWatch
     backups: BackupDesk
     cleaner: Cleaner
     stop: trio.Event

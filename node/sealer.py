@@ -8,7 +8,9 @@ Rules:
    make it contradict itself. It waits until its peers have brought it past that epoch.
 3. It says yes only to what it folded itself, to the same state root. Whoever honest sees another
    root over an equal set has found a bug, of his or of ours: folding stops, and it says no to all.
-4. The clock moves when a seal comes, never what it means.
+4. While the disk is full nothing is said. What was said before is said again from the diary, and a
+   seal that was signed and could not be written is the next to be written, as it was.
+5. The clock moves when a seal comes, never what it means.
 """
 
 from collections.abc import Iterable
@@ -41,6 +43,7 @@ from protocol.genesis import Genesis
 from protocol.keys import Signer
 from protocol.messages import SealedIds, pack_ids
 from protocol.seals import Seal, SealContent
+from storage.errors import Full
 
 log = structlog.get_logger("sealer")
 
@@ -121,6 +124,7 @@ class Sealer:
         self._epoch_s = state.params.epoch_ms / 1_000
         patience_s = self._epoch_s / PATIENCE_PARTS
         self._patience_s = min(max(patience_s, PATIENCE_S_LEAST), PATIENCE_S_MOST)
+        self._begin()
 
     async def run(self) -> None:
         """Seal epoch after epoch; return only when an alarm forbids it and nobody asks our vote."""
@@ -136,6 +140,21 @@ class Sealer:
                 else:
                     await self._sit(listener)
         log.error("sealer_stopped", reason=self._state.alarm)
+
+    def end_epoch(self) -> None:
+        """Do now what is done when the epoch has lasted long enough; alone, this seals it."""
+        if not self._is_behind():
+            self._begin()
+            self._timers[_START] = self._now_s()
+            self._look()
+
+    def resume(self) -> None:
+        """After a full disk: go on from what is on disk, before any peer hears of it."""
+        if self._agreement.diary.epoch == self._state.epoch + 1:
+            if _START in self._timers:
+                self._begin()
+            else:
+                self.end_epoch()
 
     def _is_behind(self) -> bool:
         """Tell whether more was said than this database, or this diary, knows of."""
@@ -163,7 +182,10 @@ class Sealer:
                 (*self._timers.values(), *self._unjudged.values()),
                 default=self._now_s() + self._epoch_s,
             )
-            await listener.wait(max(0.0, due_s - self._now_s()))
+            wait_s = due_s - self._now_s()
+            if self._state.store.gate.fault is not None:
+                wait_s = self._epoch_s
+            await listener.wait(max(0.0, wait_s))
             if self._state.epoch + 1 == epoch:
                 if self._state.alarm is not None and not self._state.ballots.is_needed:
                     return
@@ -185,7 +207,17 @@ class Sealer:
         }
 
     def _look(self) -> None:
-        """Do whatever the time and the box ask for. No await in here: a word follows its diary."""
+        """Do whatever the time and the box ask for; on a full disk nothing, until `resume`."""
+        if self._state.store.gate.fault is None:
+            try:
+                self._act()
+            except Full as error:
+                self._state.store.gate.shut(error)
+                # A word that is not on disk must not be shown; those of others come again.
+                self._state.ballots.restart(self._state.epoch + 1, self._state.seal_hash)
+
+    def _act(self) -> None:
+        # No await in here: a word follows its diary.
         now_s = self._now_s()
         if self._state.alarm is not None:
             self._perform(self._agreement.renounce())

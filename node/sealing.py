@@ -12,12 +12,14 @@ from protocol.chains import Gap, find_inadmissible
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import Outcome, fold_epoch
+from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.lthash import LtHash
 from protocol.params import Params
 from protocol.quota import find_crowded
-from protocol.seals import SealContent, compute_beacon, compute_set_root
+from protocol.seals import SealContent, compute_beacon, compute_sealers_hash, compute_set_root
 from protocol.transactions import SignedTransaction
+from storage.meta import Head
 from storage.store import Store
 
 GAPS_MAX = 64
@@ -108,6 +110,19 @@ def check_set(content: SealContent, ids: Sequence[bytes]) -> None:
     """
     if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
         raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
+
+
+def build_content(head: Head, genesis: Genesis, folded: Folded, time_ms: int) -> SealContent:
+    """Return the content of a seal that takes in a set, folded over `head`."""
+    return SealContent(
+        epoch=head.epoch + 1,
+        prev=head.seal_hash,
+        set_root=folded.set_root,
+        count=len(folded.ids),
+        state_root=folded.state_root,
+        sealers_next=compute_sealers_hash(genesis.sealers),
+        time_ms=time_ms,
+    )
 
 
 def check_admissible(

@@ -6,7 +6,9 @@ Rules:
 2. Disk first, memory after: nothing in memory says what a crash could take back.
 3. Stored is not folded. Storing asks only the stateless check and the author's chain; folding is
    redone from the set whenever it is needed.
-4. Equal sets with unequal roots is our bug: folding stops, everything is kept, the alarm is told.
+4. After a write that failed nobody knows what is on disk: the store takes no further one, and what
+   is in memory is read anew by `resume`.
+5. Equal sets with unequal roots is our bug: folding stops, everything is kept, the alarm is told.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +25,7 @@ from node.sealing import (
     Folded,
     SealedSet,
     SealResult,
+    build_content,
     check_admissible,
     check_set,
     choose_set,
@@ -45,11 +48,11 @@ from protocol.seals import (
     Seal,
     SealContent,
     check_seal,
-    compute_sealers_hash,
     compute_set_root,
     sign_seal,
 )
 from protocol.transactions import SignedTransaction
+from storage.errors import StorageError
 from storage.store import Store
 
 log = structlog.get_logger("state")
@@ -75,13 +78,26 @@ class StateManager:
         self.ballots = BallotDesk(genesis, store, broadcast)
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
-        self._bury(
-            self.open.rebuild(
-                self._read_standing(),
-                store.journal.open_transactions(),
-                store.journal.open_evidence(),
-            )
-        )
+        self._read_open()
+
+    def resume(self) -> None:
+        """Open the store again after a full disk and stand on what is on disk.
+
+        Raises:
+            Full: there is too little room yet; all stays as it was.
+            StorageError: as `Store.reopen`.
+        """
+        self.store.reopen()
+        self._anchors = {}
+        self._next_ids = (b"", [])
+        self._folded.clear()
+        self.open.chains.forget_all()
+        self._read_open()
+        if self.ballots.box.epoch != self.epoch + 1:
+            # The seal whose write was told as failed is there.
+            self.ballots.restart(self.epoch + 1, self.seal_hash)
+        # Whoever waits for an event may have missed it: that of a write that was told as failed.
+        self.broadcast.tell_nowait(Sealed(self.epoch))
 
     # ------------------------------------------------------------------------------ reading
 
@@ -110,6 +126,13 @@ class StateManager:
             open_fingerprint=view.fingerprint(),
             state_root=self.state_root,
         )
+
+    def _read_open(self) -> None:
+        journal = self.store.journal
+        gone = self.open.rebuild(
+            self._read_standing(), journal.open_transactions(), journal.open_evidence()
+        )
+        self._bury(gone)
 
     def _read_standing(self) -> Standing:
         head = self.store.head
@@ -169,9 +192,25 @@ class StateManager:
         self.open.add(tx)
 
     def store_staged(self, transactions: Sequence[SignedTransaction]) -> None:
-        """Put staged transactions on disk, all in one synced write."""
-        self.store.put_transactions(transactions)
+        """Put staged transactions on disk, all in one synced write.
+
+        Raises:
+            StorageError: they may not be there; they are staged no more.
+        """
+        try:
+            self.store.put_transactions(transactions)
+        except StorageError:
+            self._unstage(transactions)
+            raise
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), None))
+
+    def _unstage(self, transactions: Sequence[SignedTransaction]) -> None:
+        opened, staged = self.open, {tx.tx_id for tx in transactions}
+        for author in sorted({tx.header.author for tx in transactions}):
+            opened.chains.forget(author)
+        left = [tx for key, tx in opened.transactions.items() if key not in staged]
+        # Over the same seal nothing is gone that was not before.
+        opened.rebuild(opened.standing, left, opened.evidence)
 
     def accept_evidence(self, proof: bytes) -> bool:
         """Store evidence that is new; return whether it was.
@@ -226,21 +265,13 @@ class StateManager:
         )
         ids = sorted([*effective, *evidence])
         folded = self._fold(compute_set_root(ids), ids, items)
-        return SealContent(
-            epoch=self.epoch + 1,
-            prev=self.seal_hash,
-            set_root=folded.set_root,
-            count=len(ids),
-            state_root=folded.state_root,
-            sealers_next=compute_sealers_hash(self.genesis.sealers),
-            time_ms=time_ms,
-        )
+        return build_content(self.store.head, self.genesis, folded, time_ms)
 
     def seal(self, signer: Signer, time_ms: int) -> SealedIds:
-        """End the epoch where this signature alone is a quorum.
+        """End the epoch where this signature is a quorum; return what is to be told of it.
 
-        Returns:
-            The seal and the ids it takes in, to be told to the peers.
+        Raises:
+            StorageError: it may not be on disk.
         """
         content = self.draft(time_ms)
         seal = Seal(content, (sign_seal(self.network, content, signer),))

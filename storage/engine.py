@@ -116,6 +116,14 @@ class Engine(Protocol):
         """Return figures by table: at least `keys` (estimated) and `bytes`."""
         ...
 
+    def reopen(self) -> None:
+        """Close and open again, with all that is on disk; running scans end as after `close`.
+
+        Raises:
+            Full: there is too little room to open; reads go on as before.
+        """
+        ...
+
     def close(self) -> None:
         """Release everything; a second close is no error."""
         ...

@@ -17,7 +17,7 @@ from protocol.records import Submission
 from protocol.schema import Between, decode_record, encode_record
 from protocol.tables import Table
 from storage.commit import stage_changes
-from storage.engine import BATCH_ITEMS_MAX, Batch, Engine
+from storage.engine import Batch, Engine
 from storage.errors import Corrupt
 from storage.indexes import (
     FRAUD_FLAGGED,
@@ -45,6 +45,8 @@ ROWS_VERSION = 1
 """Of all four tables together; raised when a record changes."""
 METRICS_EPOCHS_MAX = 100_000
 """Rows of network metrics that are kept, the latest ones: some days of a large network."""
+CLEARED_ROWS = 256
+"""Rows that one step of a clearing drops: about a millisecond."""
 PRUNED_MAX = 64
 """Old rows dropped with a new one: more than one, so that a smaller bound is reached in time."""
 
@@ -66,15 +68,23 @@ class Progress:
     flagged: Count
 
 
+_UNKNOWN = Progress(0, 0, 0)
+
+
 class LocalStore:
     """Reads and writes of opinions. One task writes; whoever likes reads."""
 
     def __init__(self, engine: Engine, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
+        self.reload()
+
+    def reload(self) -> None:
+        """Read anew how the rows came to be; drop those of another release."""
         self.progress = self._read_progress()
         if self.progress.version != ROWS_VERSION:
-            self.clear(0)
+            for _ in self.clear_steps(0):
+                pass
 
     # ------------------------------------------------------------------------------- writing
 
@@ -130,19 +140,18 @@ class LocalStore:
             self._write(changes, self.progress)
             yield
 
-    def clear(self, ruleset: int) -> None:
-        """Forget all opinions; those that follow are by this ruleset.
+    def clear_steps(self, ruleset: int) -> Iterator[None]:
+        """Forget all opinions in small steps; those that follow are by this ruleset.
 
-        Stopped anywhere, it is run again at the next open: the progress is written last.
+        It yields between steps, and whoever drives it may let others read there. Stopped anywhere,
+        it is run again at the next open: the progress is written last.
         """
-        unknown = Batch()
-        unknown.put(META, _PROGRESS, encode_record(Progress(0, 0, 0)))
-        self._engine.write(unknown, sync=False)
+        self._write([], _UNKNOWN)
+        # Before the rows: an index names no row that is gone.
         flagged = FRAUD_FLAGGED.prefix()
-        self._drop(INDEX_TABLE, flagged, prefix_end(flagged))
+        yield from self._drop(INDEX_TABLE, flagged, prefix_end(flagged))
         for table in LOCAL_TABLES:
-            self._drop(table.name, b"", None)
-        self._rows.cache.clear()
+            yield from self._drop(table.name, b"", None)
         self._write([], Progress(ROWS_VERSION, ruleset, 0))
 
     # ------------------------------------------------------------------------------- reading
@@ -266,19 +275,21 @@ class LocalStore:
         self.progress = progress
         self._rows.cache.update(updates)
 
-    def _drop(self, table: str, lower: bytes, upper: bytes | None) -> None:
-        batch = Batch()
-        for key, _ in self._engine.scan(table, lower, upper):
-            batch.delete(table, key)
-            if len(batch) == BATCH_ITEMS_MAX:
-                self._engine.write(batch, sync=False)
-                batch = Batch()
-        self._engine.write(batch, sync=False)
+    def _drop(self, table: str, lower: bytes, upper: bytes | None) -> Iterator[None]:
+        rows = self._engine.scan(table, lower, upper)
+        while keys := [key for key, _ in islice(rows, CLEARED_ROWS)]:
+            batch = Batch()
+            for key in keys:
+                batch.delete(table, key)
+            self._engine.write(batch, sync=False)
+            for key in keys:
+                self._rows.cache.forget((table, key))
+            yield
 
     def _read_progress(self) -> Progress:
         data = self._engine.get(META, _PROGRESS)
         if data is None:
-            return Progress(0, 0, 0)
+            return _UNKNOWN
         try:
             return decode_record(Progress, data)
         except Rejected as error:

@@ -136,8 +136,8 @@ def keep_copy(engine: RocksEngine, network: bytes) -> None:
         StorageError: as `RocksEngine.checkpoint`; `foreign_folder` if something else lies there.
     """
     path = find_copy(engine.path, read_schema(engine))
-    if path.exists() and any(path.iterdir()):
-        copy = Folder(path, network)
+    copy = Folder(path, network)
+    if not copy.is_empty():
         if copy.is_whole():
             return
         copy.remove()

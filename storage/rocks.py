@@ -188,7 +188,7 @@ class RocksEngine:
         """Apply a batch atomically; with `sync` it is on disk when this returns.
 
         Raises:
-            Full: nothing of the batch is in; after making room, `reopen`.
+            Full: reads do not see the batch; after making room, `reopen`, and it is in or not.
         """
         database = self._require_open()
         raw = WriteBatch(raw_mode=True)

@@ -22,6 +22,7 @@ from storage.cache import RowCache
 from storage.commit import stage_changes
 from storage.engine import Batch, Engine
 from storage.errors import Corrupt, StorageError, WrongNetwork
+from storage.gated import GatedEngine
 from storage.indexes import INDEXES_VERSION
 from storage.journal import OPEN, Journal, Sealing
 from storage.local import LocalStore
@@ -44,7 +45,8 @@ class Store:
     """One peer's state at rest.
 
     Attributes:
-        engine: where the bytes are, measured.
+        gate: refuses writes after one that failed, or into a full disk.
+        engine: where the bytes are, gated and measured.
         head: the last seal and the state it left.
         totals: what is stored, counted as it was written.
         journal: signed transactions, chains, evidence, seals, blobs.
@@ -63,7 +65,8 @@ class Store:
             WrongNetwork: the database has another genesis.
             Corrupt: its counts do not fit what it holds.
         """
-        self.engine = engine = MeteredEngine(engine)
+        self.gate = GatedEngine(engine)
+        self.engine = engine = MeteredEngine(self.gate)
         self.genesis = genesis
         self.rows = Rows(engine, RowCache())
         self.journal = Journal(engine, genesis)
@@ -79,8 +82,8 @@ class Store:
             raise WrongNetwork("wrong_genesis", "another genesis", genesis.hash.hex()[:16])
         self.migrated_from = schema if schema < SCHEMA else None
         if self.migrated_from is not None:
-            if isinstance(engine.inner, RocksEngine):
-                keep_copy(engine.inner, genesis.network)
+            if isinstance(self.gate.inner, RocksEngine):
+                keep_copy(self.gate.inner, genesis.network)
             migrate(engine)
         self.head = head
         self.totals = meta.read_totals(engine)
@@ -111,6 +114,22 @@ class Store:
     def in_memory(cls, genesis: Genesis) -> "Store":
         """Return a new store in memory: for tests and simulations."""
         return cls(MemoryEngine(), genesis)
+
+    def reopen(self) -> None:
+        """Open the database again after a full disk, and say anew what is on disk.
+
+        Raises:
+            Full: there is too little room yet; reads go on.
+            StorageError: as `open`.
+        """
+        self.gate.reopen()
+        self.rows.cache.clear()
+        self.head = meta.read_head(self.engine) or self.head
+        self.totals = meta.read_totals(self.engine)
+        self.pruned = read_pruned(self.engine)
+        self._ranges.reload()
+        self._check()
+        self.local.reload()
 
     def close(self) -> None:
         """Close the engine; a second close is no error."""
@@ -292,7 +311,7 @@ class Store:
         Raises:
             StorageError: `folder_not_empty`, `no_files` for a store in memory, or as `Full`.
         """
-        engine = self.engine.inner
+        engine = self.gate.inner
         if not isinstance(engine, RocksEngine):
             raise StorageError("no_files", "a store in memory", "one in a folder")
         engine.checkpoint(path)

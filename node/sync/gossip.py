@@ -41,6 +41,7 @@ from protocol.messages import (
 )
 from protocol.seals import Seal, check_seal, compute_set_root
 from protocol.transactions import SignedTransaction
+from storage.errors import Full
 
 log = structlog.get_logger("gossip")
 
@@ -245,7 +246,8 @@ class Gossip:
         async for gossip in transport.gossip:
             try:
                 self._take(str(gossip.sender), decode_gossip_message(gossip.data))
-            except (PeerFault, Rejected) as error:
+            except (PeerFault, Rejected, Full) as error:
+                # What a full disk has no room for comes again by reconciliation.
                 log.info("gossip_not_taken", code=error.code, peer=str(gossip.sender)[-8:])
 
     def _take(self, sender: str, message: object) -> None:
@@ -261,6 +263,8 @@ class Gossip:
                 self._state.accept_evidence(message.proof)
             case ProposalNotice():
                 self._take_proposal(sender, message)
+        if self._state.ballots.box.doubles:
+            self._state.ballots.keep_proofs()
 
     def _take_proposal(self, sender: str, message: ProposalNotice) -> None:
         """Keep what belongs to a proposal; the word itself was taken in when it was judged."""

@@ -29,6 +29,7 @@ class SyncReason(Enum):
     AUDIT = "audit"
     PROPOSED = "proposed"
     BALLOTS = "ballots"
+    RESUMED = "resumed"
 
 
 @dataclass(slots=True)

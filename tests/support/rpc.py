@@ -14,6 +14,7 @@ from node.assembly import Ports, run_peer
 from node.clock import SystemClock
 from node.config import Config, DevConfig, RpcConfig, SyncConfig
 from node.diary_file import DiaryFile
+from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
@@ -85,6 +86,7 @@ async def a_served_peer(
     network: MemoryNetwork | None = None,
     has_key: bool = True,
     store: Store | None = None,
+    read_free: ReadFree | None = None,
 ) -> AsyncIterator[ServedPeer]:
     """Run the peer of somebody of the cast while the block lasts."""
     genesis = genesis or a_genesis()
@@ -98,6 +100,7 @@ async def a_served_peer(
         sealed=HighWater(folder / f"{name}.sealed"),
         diary=DiaryFile(None),
         box=AnswerBox(None),
+        read_free=read_free,
         is_threaded=False,
     )
     stop = trio.Event()

@@ -130,12 +130,14 @@ async def test_who_contradicts_itself_is_told_of_everywhere_and_kept_over_a_rest
     other = sign_ballot(state.network, 1, 0, Step.PREVOTE, value, ALICE)
     assert hearer.relays(BallotNotice(say(state)))
     assert hearer.relays(BallotNotice(other))
+    hearer.hears(BallotNotice(other))
     assert not hearer.relays(BallotNotice(other))
     proof = DoubleBallot(say(state), other)
     restarted = a_state(GENESIS, state.store)
     assert restarted.ballots.list_convicted() == {ALICE.address: proof}
     elsewhere = Hearer()
     assert elsewhere.relays(DoubleBallotNotice(proof))
+    elsewhere.hears(DoubleBallotNotice(proof))
     assert elsewhere.state.ballots.list_convicted() == {ALICE.address: proof}
 
 

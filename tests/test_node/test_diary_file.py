@@ -11,6 +11,7 @@ from node.private_files import KeyFileError
 from protocol.agreement_effects import Diary
 from protocol.ballots import Step
 from protocol.seals import compute_set_root
+from storage.errors import Full
 from tests.support.agreeing import EPOCH, VALUES, Member, a_ballot, a_content, a_proposal
 from tests.support.builders import a_hash
 from tests.support.exploring import back
@@ -117,6 +118,6 @@ def test_a_disk_that_cannot_be_written_is_told_before_anything_is_sent(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fdatasync", fail)
-    with pytest.raises(SigningError, match="diary_unwritable"):
+    with pytest.raises(Full):
         file.write(Diary(EPOCH, 1), {})
     assert file.read() == (Diary(EPOCH, 0), {})

@@ -6,7 +6,6 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.ballot_desk import Word
 from node.clock import SystemClock
 from node.diary_file import DiaryFile
 from node.events import Broadcast
@@ -15,33 +14,15 @@ from node.options import ConfigError
 from node.sealer import Sealer, check_sealer
 from node.state_manager import StateManager
 from protocol.messages import SealedIds
-from protocol.seals import Seal, SealContent
+from protocol.seals import Seal
 from protocol.transactions import sign_transaction
 from storage.store import Store
 from tests.support.builders import a_genesis, a_signer
 from tests.support.chains import a_header
+from tests.support.listeners import Listeners
 from tests.support.peers import some_terms
 
 EPOCH_S = 1.0
-
-
-class Listeners:
-    """Whom a sealer speaks to: they write down its seals."""
-
-    def __init__(self) -> None:
-        self.seals: list[SealedIds] = []
-
-    def tell_word_nowait(self, word: Word) -> None:
-        raise AssertionError("one sealer has nobody to convince")
-
-    def tell_seal_nowait(self, sealed: SealedIds) -> None:
-        self.seals.append(sealed)
-
-    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
-        raise AssertionError("one sealer folds what it proposes")
-
-    def ask_for_ballots(self) -> None:
-        raise AssertionError("one sealer waits for nobody")
 
 
 def a_sealer(folder: Path) -> tuple[Sealer, StateManager, list[SealedIds]]:

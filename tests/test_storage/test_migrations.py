@@ -20,24 +20,12 @@ from storage.salvage import salvage
 from storage.scrub import scrub
 from storage.store import Store
 from tests.support.builders import a_genesis
+from tests.support.engines import WatchedEngine
 from tests.support.golden import BLOB_SIZES, build_store, load_golden, make_blobs, read_rows
 
 ADDED = {"blob_pieces": 2, "tombstones": 3}
 """Tables by the schema that added them."""
 OLD_SCHEMAS = range(1, SCHEMA)
-
-
-class FailingEngine(MemoryEngine):
-    """An engine whose writes fail from some write on, as they do for a process that is killed."""
-
-    writes_left: int | None = None
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        if self.writes_left == 0:
-            raise Full("disk_full", "no byte", "room")
-        if self.writes_left is not None:
-            self.writes_left -= 1
-        super().write(batch, sync=sync)
 
 
 def make_old_folder(path: Path, schema: int = 1) -> dict[str, dict[bytes, bytes]]:
@@ -97,7 +85,7 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(migrations, "BATCH_BYTES_MAX", 1)
     kills = 0
     while True:
-        engine = FailingEngine()
+        engine = WatchedEngine(MemoryEngine())
         load_golden(1, engine)
         engine.writes_left = kills
         try:
@@ -115,7 +103,7 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
 
 def test_killed_at_every_start_it_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "BATCH_BYTES_MAX", 1)
-    engine = FailingEngine()
+    engine = WatchedEngine(MemoryEngine())
     load_golden(1, engine)
     kills = 0
     for _ in range(1_000):
