@@ -221,7 +221,7 @@ async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_si
         assert state.epoch == 2
         assert state.store.journal.seal(2) == store.signed[0] == store.signed[1]
         assert mark.get(a_signer("sealer").address) == 2
-        await trio.sleep(2)
+        await trio.sleep(1.5)
         assert state.epoch == 3
         nursery.cancel_scope.cancel()
     mark.close()
