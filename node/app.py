@@ -86,7 +86,7 @@ async def run_node(
         stack.callback(signed.close)
         sealed = HighWater(paths.sealed_epoch)
         stack.callback(sealed.close)
-        diary = DiaryFile(paths.sealer_diary)
+        diary = DiaryFile(None if sealer is None else paths.sealer_diary)
         stack.callback(diary.close)
         store = open_store(config, paths, genesis)
         stack.callback(store.close)
