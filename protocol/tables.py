@@ -7,6 +7,7 @@
 | SUBMISSIONS   | submission id                    | Submission         |
 | VALIDATIONS   | submission id, validator, round  | Validation         |
 | REWARDS       | task id, round                   | RewardDistribution |
+| DISPUTES      | task id, round                   | DisputeCase        |
 | ACCOUNTS      | address                          | Account            |
 | LEDGER        | one empty key                    | Ledger             |
 | RULINGS       | epoch (8 bytes BE), transaction  | Ruling             |
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from protocol import codec
+from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.records import (
     Account,
@@ -63,6 +65,7 @@ MINERS = Table("ai_miner_states", Miner)
 SUBMISSIONS = Table("ai_submissions", Submission)
 VALIDATIONS = Table("ai_validation_results", Validation)
 REWARDS = Table("ai_reward_distributions", RewardDistribution)
+DISPUTES = Table("ai_dispute_cases", DisputeCase)
 ACCOUNTS = Table("accounts", Account)
 LEDGER = Table("ledger", Ledger)
 RULINGS = Table("rulings", Ruling)
@@ -73,6 +76,7 @@ ALL: tuple[Table[Any], ...] = (
     SUBMISSIONS,
     VALIDATIONS,
     REWARDS,
+    DISPUTES,
     ACCOUNTS,
     LEDGER,
     RULINGS,
@@ -90,6 +94,16 @@ def validation_key(submission_id: bytes, validator: bytes, round_: int) -> bytes
 def reward_key(task_id: bytes, round_: int) -> bytes:
     """Return the key of a task's distribution in one round."""
     return task_id + bytes([round_])
+
+
+def dispute_key(task_id: bytes, round_: int) -> bytes:
+    """Return the key of the dispute that a task went through in one round."""
+    return task_id + bytes([round_])
+
+
+def split_dispute_key(key: bytes) -> tuple[bytes, int]:
+    """Return the task id and the round of a dispute's key."""
+    return key[:-1], key[-1]
 
 
 def ruling_key(epoch: int, tx_id: bytes) -> bytes:

@@ -199,6 +199,7 @@ def test_no_reward_index_entry_outlives_its_claim(world: StoredWorld) -> None:
                     100,
                 )
             ]
-            assert (entry.entry_id in listed) == (entry.state != RewardState.CLAIMED)
+            is_owed = entry.state in (RewardState.LOCKED, RewardState.CLAIMABLE)
+            assert (entry.entry_id in listed) == is_owed
             states.add(entry.state)
-    assert states == {RewardState.LOCKED, RewardState.CLAIMABLE, RewardState.CLAIMED}
+    assert states >= {RewardState.LOCKED, RewardState.CLAIMABLE, RewardState.CLAIMED}
