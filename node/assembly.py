@@ -197,7 +197,8 @@ async def run_peer(
         )
         async with trio.open_nursery() as back:
             await back.start(sync.run, transport)
-            back.start_soon(BlobFetcher(state, Server(state, verifier)).run, transport)
+            address = None if author is None else author.address
+            back.start_soon(BlobFetcher(state, Server(state, verifier), address).run, transport)
             back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)
