@@ -154,8 +154,9 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
                 if world.submission(task_id, who).status == SubmissionStatus.UNDER_REVIEW
             ]
             # Whoever reports is not drawn by lot: a report takes nobody's turn.
-            reports = [report(world, VALIDATORS[0], task_id, one) for one in revealed[:1]]
-            return (reports if world.epoch % 4 == 0 else []) + [
+            reported = revealed[:1] if world.epoch % 4 == 0 else []
+            reports = [report(world, VALIDATORS[0], task_id, one) for one in reported]
+            return reports + [
                 world.vote(voter, task_id, miner, chance.randrange(101))
                 for voter in world.panel(task_id)
                 for miner in revealed
