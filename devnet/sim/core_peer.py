@@ -1,0 +1,177 @@
+"""One peer of the core layer: the real door, fold and disk format, driven by calls.
+
+What is real: `StateManager` with its open set, door and seals, `Author` with its signing marks,
+`Server` for what peers ask, the store over an engine whose crash loses what was not synced. What is
+not: tasks, streams, the session and gossip of `node.sync`, the roles, `Sealer`. Those run in the
+node layer.
+"""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from devnet.sim.cast import Cast
+from devnet.sim.core_talk import Talker
+from devnet.sim.disk import CrashEngine, Image
+from devnet.sim.fates import Fates
+from devnet.sim.hands import Hands
+from devnet.sim.plan import Plan
+from devnet.sim.witness import Witness, WitnessedMarks
+from node.author import Author
+from node.events import Broadcast
+from node.state_manager import StateManager
+from node.sync.server import Server
+from protocol.errors import InvariantBroken
+from protocol.messages import (
+    Items,
+    Ranges,
+    SealedIds,
+    Status,
+)
+from protocol.ranges import FINGERPRINT_BYTES
+from protocol.reconcile import ReconcileSession, Role
+from protocol.transactions import SignedTransaction
+from storage.store import Store
+
+T = TypeVar("T")
+
+
+class CorePeer:
+    """One peer, up or down.
+
+    Args:
+        number: 0 seals.
+        outbox: what the peer wants to be gossiped; the world takes it from here.
+    """
+
+    def __init__(self, plan: Plan, cast: Cast, witness: Witness, fates: Fates, number: int) -> None:
+        self.number = number
+        self.habit = plan.habits[number] if number < len(plan.habits) else ""
+        self.accounts = [cast.signers[one] for one in cast.accounts_of(number, plan.peers)]
+        self.disk = CrashEngine()
+        self.backup: Image | None = None
+        self.lives = 0
+        self.is_up = False
+        self.resumes_ms = 0
+        """Until then the process is stopped: it neither hears nor acts."""
+        self.outbox: list[SignedTransaction] = []
+        self.learnt: list[bytes] = []
+        self.sealed_up_to = 0
+        self._plan = plan
+        self._cast = cast
+        self._witness = witness
+        self._fates = fates
+        self._marks = WitnessedMarks(witness, number)
+        self.state: StateManager
+        self.talker: Talker
+        self.hands: list[Hands] = []
+
+    def start(self) -> None:
+        """Open the disk and begin."""
+        self.is_up = True
+        self.lives += 1
+        store = Store(self.disk, self._cast.genesis)
+        self._marks.store = store
+        state = self.state = StateManager(self._cast.genesis, store, Broadcast())
+        self.outbox, self.learnt = [], []
+        self.talker = Talker(state, self._cast.verifier, self.learnt.extend, self._witness.reach)
+        self._server = Server(state, self._cast.verifier, self.learnt.extend)
+        friends: frozenset[bytes] = frozenset()
+        if self.habit == "partial":
+            friends = frozenset(one.address for one in self.accounts)
+        self.hands = [
+            Hands(
+                state,
+                Author(state, signer, self._marks, self.outbox.extend),
+                friends=friends,
+                reveals=self.habit != "shy",
+            )
+            for signer in self.accounts
+        ]
+
+    def crash(self, kept_share: int) -> None:
+        """End as in a power cut; `kept_share` basis points of the unsynced batches stay."""
+        unsynced = len(self.disk.unsynced)
+        kept = unsynced * kept_share // 10_000
+        if kept < unsynced:
+            self._witness.reach("a crash loses what was not synced")
+        self.disk = self.disk.crash(kept)
+        self.is_up = False
+
+    def seal(self, time_ms: int) -> SealedIds | None:
+        """End the epoch, unless this disk is behind what was sealed."""
+        if self.state.epoch < self.sealed_up_to or self.state.alarm is not None:
+            return None
+        sealed = self.state.seal(self.accounts[0], time_ms)
+        self.sealed_up_to = self.state.epoch
+        return sealed
+
+    def answer(self, request: Any, asker: int, sitting: list[ReconcileSession]) -> Any:
+        """Return the reply to a request of a conversation; None: nothing is ever said.
+
+        Args:
+            request: as it travels.
+            asker: number of the peer.
+            sitting: the reconciliation of this conversation, if one has begun.
+        """
+        if self.habit == "silent":
+            return None
+        if isinstance(request, Ranges):
+            reply = self._reconcile(request, sitting)
+        else:
+            reply = run_at_once(self._server.answer(request, str(asker)))
+        if self.habit == "forger":
+            return self._forge(reply, asker)
+        if self.habit == "censor" and isinstance(reply, Items):
+            return self._leave_out(reply)
+        return reply
+
+    def is_passing_on(self, tx: SignedTransaction) -> bool:
+        """Tell whether this peer gossips a transaction of somebody else."""
+        if self.habit in ("silent", "forger"):
+            return False
+        return self.habit != "censor" or not self._is_disliked(tx)
+
+    # ---------------------------------------------------------------------------- inner parts
+
+    def _reconcile(self, request: Ranges, sitting: list[ReconcileSession]) -> Any:
+        state = self.state
+        if request.epoch != state.epoch:
+            return state.status()
+        if request.is_first:
+            sitting[:] = [ReconcileSession(state.open.fingerprint_items(), Role.SERVER)]
+        if not sitting:
+            return state.status()
+        step = sitting[0].receive(request.message)
+        return Ranges(request.scope, state.epoch, False, step.reply or b"")
+
+    def _forge(self, reply: Any, asker: int) -> Any:
+        """Claim a set that nobody has, and give nothing of it."""
+        if isinstance(reply, Status):
+            fake = self._fates.draw_bytes(FINGERPRINT_BYTES, "forged", self.number, asker)
+            return Status(
+                reply.epoch, reply.seal_hash, reply.open_count + 1, fake, reply.state_root
+            )
+        return Items((), ()) if isinstance(reply, Items) else reply
+
+    def _leave_out(self, items: Items) -> Items:
+        open_now = self._cast.verifier.open_now
+        kept = [wire for wire in items.transactions if not self._is_disliked(open_now(wire))]
+        return Items(tuple(kept), items.evidence)
+
+    def _is_disliked(self, tx: SignedTransaction) -> bool:
+        return self._cast.numbers.get(tx.header.author, 0) % 3 == 1
+
+
+def run_at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that has nothing to wait for.
+
+    Raises:
+        InvariantBroken: it waits.
+    """
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise InvariantBroken("an answer that waits, where nothing can be waited for")
