@@ -13,6 +13,7 @@ import trio
 
 from node.transport.base import (
     GOSSIP_SEEN_S,
+    OWN_FAULTS,
     GossipMessage,
     GossipValidator,
     PeerEvent,
@@ -27,7 +28,6 @@ from node.transport.inbox import GossipInbox, PeerEventInbox
 from node.transport.limits import TransportLimits
 from node.transport.peer_log import log_handler_failure
 from node.transport.seen import SeenIds, compute_gossip_id
-from protocol.errors import InvariantBroken
 
 PIPE_BYTES_MAX = 256 * 1024
 
@@ -274,7 +274,7 @@ class MemoryTransport:
     async def _serve_stream(self, protocol_id: str, stream: MemoryStream) -> None:
         try:
             await self._handlers[protocol_id](stream)
-        except InvariantBroken:
+        except OWN_FAULTS:
             raise
         except Exception as error:
             # The bulkhead of one stream: a peer's bytes end his stream, never this peer.
