@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from node.buggify import buggify
 from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
@@ -69,13 +70,13 @@ class StateManager:
         self._next_ids: tuple[bytes, list[bytes]] = (b"", [])
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
-        self._bury(
-            self.open.rebuild(
-                self._read_standing(),
-                store.journal.open_transactions(),
-                store.journal.open_evidence(),
-            )
-        )
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Build the open set from what is on disk."""
+        journal = self.store.journal
+        opened, evidence = journal.open_transactions(), journal.open_evidence()
+        self._bury(self.open.rebuild(self._read_standing(), opened, evidence))
 
     # ------------------------------------------------------------------------------ reading
 
@@ -139,6 +140,8 @@ class StateManager:
     ) -> None:
         self.store.put_transactions(transactions, is_replacing=is_replacing)
         self._bury(self.open.add_many(transactions))
+        if buggify("refold"):
+            self._rebuild()
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
     def _bury(self, gone: Gone) -> None:
@@ -327,6 +330,8 @@ class StateManager:
     ) -> None:
         self.store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
         self._next_ids = (b"", [])
+        if buggify("rows_forgotten"):
+            self.store.rows.cache.clear()
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}

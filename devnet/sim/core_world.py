@@ -8,7 +8,7 @@ from devnet.sim.cast import make_cast
 from devnet.sim.core_net import RESTART_MS, TICK_MS, CoreNet
 from devnet.sim.core_peer import CorePeer
 from devnet.sim.disk import CrashEngine
-from devnet.sim.fates import CALM, Fates
+from devnet.sim.fates import Fates
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
@@ -180,7 +180,7 @@ class CoreWorld:
     def _calm_down(self) -> None:
         """End all faults among those that are to become equal; whoever is lost stays lost."""
         core = set(self.plan.core)
-        self.fates.weather = CALM
+        self.fates.calm_down()
         for number in self.plan.lost:
             lost = self.net.peers[number]
             match self.fates.draw("lost", number) % 3:

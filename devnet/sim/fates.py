@@ -64,8 +64,14 @@ class Fates:
 
     def __init__(self, seed: int, weather: Weather) -> None:
         self.weather = weather
+        self.is_calm = False
         self._key = seed.to_bytes(8, "big")
         self._sent: dict[tuple[int, int], int] = {}
+
+    def calm_down(self) -> None:
+        """Let nothing go wrong by chance any more."""
+        self.is_calm = True
+        self.weather = CALM
 
     def draw(self, purpose: str, *place: int) -> int:
         """Return 64 bits that depend on the seed, the purpose and the place alone."""

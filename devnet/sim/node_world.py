@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import trio
 
 from devnet.sim.cast import make_cast
-from devnet.sim.fates import CALM, Fates
+from devnet.sim.fates import Fates
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.links import choose_links
@@ -142,7 +142,7 @@ class NodeWorld:
 
     def _calm_down(self) -> None:
         core = set(self.plan.core)
-        self.fates.weather = CALM
+        self.fates.calm_down()
         self.network.unblock_all(core)
         for one in self._core():
             one.disk.fails_next = None

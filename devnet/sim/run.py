@@ -10,6 +10,7 @@ from devnet.sim.fates import Fates
 from devnet.sim.node_world import NodeWorld
 from devnet.sim.plan import CORE, Plan
 from devnet.sim.witness import PropertyBroken, Witness
+from node.buggify import Chooser, buggified
 from protocol.errors import BlamedError
 
 FRAMES_SHOWN = 6
@@ -61,10 +62,22 @@ def run_plan(plan: Plan) -> Report:
     failure: Failure | None = None
     try:
         world = CoreWorld if plan.layer == CORE else NodeWorld
-        world(plan, witness, fates).run()
+        with buggified(_make_chooser(plan, fates)):
+            world(plan, witness, fates).run()
     except Exception as error:
         failure = _describe(error)
     return Report(plan, failure, witness.trace, witness.reached, witness.counts)
+
+
+def _make_chooser(plan: Plan, fates: Fates) -> Chooser:
+    """Return what makes rare things happen in the product, each place with draws of its own."""
+    asked: Counter[str] = Counter()
+
+    def choose(name: str) -> bool:
+        asked[name] += 1
+        return not fates.is_calm and fates.is_chosen(plan.buggify, name, asked[name])
+
+    return choose
 
 
 def _describe(error: BaseException) -> Failure:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import trio
 
+from node.buggify import buggify
 from node.state_manager import StateManager
 from node.sync.budget import Buckets
 from node.sync.gossip import Gossip
@@ -50,7 +51,7 @@ class _Inbox:
 
     def put(self, reason: SyncReason, ids: tuple[bytes, ...]) -> None:
         for item in ids:
-            if len(self.wanted) >= WANTED_MAX:
+            if len(self.wanted) >= WANTED_MAX or buggify("inbox_full"):
                 break
             self.wanted[item] = None
         self.reason = reason
