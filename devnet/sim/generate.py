@@ -167,10 +167,12 @@ def _draw_swizzle(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
 
 
 def _draw_lies(draws: _Draws, habits: tuple[str, ...], calm_ms: int) -> list[Event]:
-    liars = [peer for peer, habit in enumerate(habits) if habit == "liar"]
     events: list[Event] = []
-    for peer in liars:
-        chosen = [kind for kind in LIES if draws.is_on()]
+    for peer, habit in enumerate(habits):
+        if habit not in ("liar", "partial"):
+            continue
+        # Who works and is paid has something of his own to claim twice.
+        chosen = [kind for kind in LIES if draws.is_on()] if habit == "liar" else ["replay"]
         for kind in chosen:
             for _ in range(draws.pick(1, 4)):
                 at_ms = draws.pick(500, calm_ms - 1)

@@ -33,8 +33,9 @@ from devnet.sim.witness import PropertyBroken, Witness
 from node.events import Broadcast
 from node.open_set import OpenSet
 from node.state_manager import StateManager
+from protocol import kinds
 from protocol.lthash import LtHash
-from protocol.phases import TaskStatus
+from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import Task
 from protocol.resolver import ConflictResolver, History, SealedSet
 from protocol.tables import (
@@ -48,6 +49,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
 )
+from storage.indexes import INDEX_TABLE, compute_index_keys
 from storage.journal import OPENED_MAX
 
 OPEN_ITEMS_MAX = 20_000
@@ -63,10 +65,16 @@ RANKS = {
     TaskStatus.CANCELLED: 5,
 }
 RULING_NAMES = {
-    "task_full": "a full task gets one more answer",
-    "already_claimed": "a reward is claimed twice",
-    "not_recipient": "somebody claims what is another's",
+    ("submit_answer", "task_full"): "a full task gets one more answer",
+    ("submit_answer", "deadline_passed"): "an answer comes too late",
+    ("submit_answer", "wrong_phase"): "an answer comes too late",
+    ("reveal_answer", "deadline_passed"): "a reveal comes too late",
+    ("reveal_answer", "wrong_phase"): "a reveal comes too late",
+    ("claim_reward", "already_claimed"): "a reward is claimed twice",
+    ("claim_reward", "not_recipient"): "somebody claims what is another's",
+    ("cancel_task", "wrong_phase"): "a cancellation meets an answer",
 }
+"""What rulings show, by kind of transaction and code."""
 
 
 class Judge:
@@ -137,7 +145,7 @@ class Judge:
         check_history(foremost, self._witness)
         self._check_refolded(foremost)
         self._check_honest(states)
-        self._note_rulings(foremost)
+        self._note_outcomes(foremost)
         if converged:
             core = [states[peer] for peer in self._plan.core]
             self._check_nothing_lost(core)
@@ -195,8 +203,12 @@ class Judge:
                 or min(pool.escrowed, pool.paid_out, pool.refunded) < 0
             ):
                 raise PropertyBroken("P3", "escrow", f"{task.task_id.hex()[:16]}: {pool}")
-        if ledger is None or ledger.escrowed != escrowed:
-            raise PropertyBroken("P3", "ledger", f"{escrowed} in escrow, {ledger}")
+        balances = sum(row.balance for _, row in state.store.rows.scan(ACCOUNTS))
+        if ledger is None or (ledger.escrowed, ledger.balances) != (escrowed, balances):
+            raise PropertyBroken("P3", "ledger", f"{escrowed} escrowed, {balances} held, {ledger}")
+        held = balances + escrowed + ledger.staked + ledger.treasury + ledger.burned
+        if held != self._cast.genesis.supply:
+            raise PropertyBroken("P3", "supply", f"{held} of {self._cast.genesis.supply}")
         self._check_claims(state, {task.task_id: task for task in tasks})
 
     def _check_phases(self, tasks: Sequence[Task]) -> None:
@@ -249,6 +261,11 @@ class Judge:
             stored.update({(name, key): row for key, row in state.store.rows.scan(table)})
         if stored != dict(resolution.records):
             raise PropertyBroken("P8", "rows_on_disk", f"epoch {state.epoch}")
+        wanted = set[bytes]()
+        for (name, key), row in stored.items():
+            wanted |= compute_index_keys(BY_NAME[name], key, row)
+        if {key for key, _ in state.store.engine.scan(INDEX_TABLE)} != wanted:
+            raise PropertyBroken("P8", "indexes_on_disk", f"epoch {state.epoch}")
         again = StateManager(state.genesis, state.store, Broadcast())
         if again.status() != state.status():
             raise PropertyBroken("P8", "restarted_status", f"epoch {state.epoch}")
@@ -319,12 +336,23 @@ class Judge:
         answers = (row for _, row in state.store.rows.scan(SUBMISSIONS))
         return sum(one.forfeited for one in answers if one.task_id in tasks)
 
-    def _note_rulings(self, state: StateManager) -> None:
-        for _, row in state.store.rows.scan(REWARDS):
+    def _note_outcomes(self, state: StateManager) -> None:
+        rows, reach = state.store.rows, self._witness.reach
+        for _, row in rows.scan(REWARDS):
             if any(entry.claim_tx is not None for entry in row.entries):
-                self._witness.reach("a reward is claimed")
-        for _, ruling in state.store.rows.scan(RULINGS):
-            name = RULING_NAMES.get(ruling.code)
-            if name is not None:
-                self._witness.reach(name)
-            self._witness.counts[f"ruling {ruling.code}"] += 1
+                reach("a reward is claimed")
+        for _, ruling in rows.scan(RULINGS):
+            kind = kinds.BY_CODE.get(ruling.kind)
+            name = kind and RULING_NAMES.get((kind.name, ruling.code))
+            if name:
+                reach(name)
+        commitments: set[bytes] = set()
+        for _, one in rows.scan(SUBMISSIONS):
+            if one.status is SubmissionStatus.NOT_REVEALED:
+                reach("an answer is never shown")
+            if one.commitment in commitments:
+                reach("a commitment is copied")
+            commitments.add(one.commitment)
+        for _, task in rows.scan(TASKS):
+            if task.status is TaskStatus.EXPIRED:
+                reach("a task expires")

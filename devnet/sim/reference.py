@@ -6,7 +6,6 @@ the epochs. What the fold makes of them is compared elsewhere.
 
 from devnet.sim.witness import PropertyBroken, Witness
 from node.state_manager import StateManager
-from protocol.chains import is_alive
 from protocol.keys import is_valid_signature
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import Submission, Task
@@ -65,7 +64,7 @@ def _check_transaction(
     name = f"epoch {epoch} {tx.tx_id.hex()[:16]}"
     if header.network != state.network:
         _fail("wrong_network", name)
-    if header.epoch > epoch or not is_alive(header.epoch, epoch, state.params.late_epochs):
+    if not header.epoch <= epoch <= header.epoch + state.params.late_epochs:
         _fail("wrong_epoch", name)
     if header.epoch < epoch:
         witness.reach("a transaction is sealed late")

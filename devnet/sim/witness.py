@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from devnet.sim.cast import Cast
-from devnet.sim.plan import Plan
+from devnet.sim.plan import CORE, Plan
 from node.high_water import HighWater
 from storage.store import Store
 
@@ -40,6 +40,23 @@ SOMETIMES = (
 )
 """What a batch of runs must have reached; else its plans are blind. What needs a dispute, several
 sealers, an eviction or a snapshot joins the list with the code that makes it possible."""
+
+CORE_ONLY = frozenset(
+    {
+        "a peer takes in several seals at once",
+        "an own chain comes back from peers",
+        "open sets are made equal by ranges",
+        "a seal waits for what it takes in",
+        "a seal waits for a dead link",
+        "two faces meet",
+    }
+)
+"""Seen from inside a conversation, which in the node layer is the product's own."""
+
+
+def list_sometimes(layer: str) -> tuple[str, ...]:
+    """Return what a batch of a layer must have reached."""
+    return tuple(name for name in SOMETIMES if layer == CORE or name not in CORE_ONLY)
 
 
 class PropertyBroken(Exception):
