@@ -13,6 +13,8 @@ from devnet.sim.generate import make_plan
 from devnet.sim.plan import CORE, LAYERS, NODE, Plan, read_plan, write_plan
 from devnet.sim.run import Report, run_plan
 from devnet.sim.shrink import shrink_plan
+from devnet.sim.zoo import describe_hunts, hunt
+from devnet.sim.zoo_all import ALL_BUGS
 from node.commands.common import COMMON, Common, make_console
 from node.commands.progress import show_progress
 from node.exits import Exit
@@ -103,6 +105,31 @@ def shrink(
         f" became {len(shrunk.plan.events)}, {shrunk.plan.peers} in {shrunk.runs} runs"
     )
     return Exit.OK
+
+
+@app.command
+def zoo(
+    *,
+    bugs: Annotated[
+        list[str] | None, Parameter(name="--bug", help="One of them.", negative_iterable="")
+    ] = None,
+    seeds: Annotated[int | None, Parameter(help="Tried for each; else 600, or 60.")] = None,
+) -> int:
+    """Plant bugs into the product, one after the other, and see that each is found."""
+    configure_quietly("critical")
+    known = {bug.name: bug for bug in ALL_BUGS}
+    for name in bugs or ():
+        if name not in known:
+            raise DevnetError("unknown_bug", repr(name[:64]), ", ".join(known))
+    console = make_console()
+    hunts = []
+    for bug in [known[name] for name in bugs] if bugs else ALL_BUGS:
+        done = hunt(bug, seeds_max=seeds)
+        hunts.append(done)
+        found = "not found" if done.failure is None else done.failure.class_
+        console.print(f"{done.seeds:5}  {bug.name:26} {found}", soft_wrap=True)
+    console.print(describe_hunts(hunts))
+    return Exit.OK if all(one.seed is not None for one in hunts) else Exit.FAILED
 
 
 def _find_plan(what: str, layer: str) -> Plan:

@@ -18,6 +18,7 @@ from devnet.sim.plan import Plan
 from devnet.sim.witness import Witness
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import SealedIds, unpack_ids
+from protocol.params import SCALE
 from protocol.reconcile import ReconcileSession
 from protocol.seals import Seal
 from storage.errors import StorageError
@@ -139,7 +140,7 @@ class CoreNet:
             self._flush(peer)
         except StorageError:
             self.witness.reach("a disk fails inside a batch")
-            self.end(peer, 0)
+            self.end(peer, self.fates.draw("kept", peer.number, peer.lives) % (SCALE + 1))
             self.later(RESTART_MS, self.start, peer, peer.lives)
             return
         if not peer.habit:
@@ -180,6 +181,7 @@ class CoreNet:
                 opened.append(self._cast.verifier.open_now(wire))
             except Rejected:
                 self.witness.counts["refused"] += 1
+        self._judge.heard(peer.number, state, opened)
         accepted = state.accept(opened, str(sender))
         fresh = set(accepted.stored)
         onward = tuple(tx.wire for tx in opened if tx.tx_id in fresh and peer.is_passing_on(tx))

@@ -27,6 +27,7 @@ from protocol.messages import (
     SealedIds,
     Status,
 )
+from protocol.params import SCALE
 from protocol.ranges import FINGERPRINT_BYTES
 from protocol.reconcile import ReconcileSession, Role
 from protocol.transactions import SignedTransaction
@@ -91,7 +92,7 @@ class CorePeer:
     def crash(self, kept_share: int) -> None:
         """End as in a power cut; `kept_share` basis points of the unsynced batches stay."""
         unsynced = len(self.disk.unsynced)
-        kept = unsynced * kept_share // 10_000
+        kept = (unsynced + 1) * kept_share // (SCALE + 1)
         if kept < unsynced:
             self._witness.reach("a crash loses what was not synced")
         self.disk = self.disk.crash(kept)

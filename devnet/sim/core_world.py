@@ -141,6 +141,7 @@ class CoreWorld:
             self.net.end(peer, 0)
             peer.disk = CrashEngine()
             self.witness.disk_is_gone(peer.number, ())
+            self.judge.disk_is_gone(peer.number)
             self.witness.reach("a wiped disk is refilled")
             self.net.later(RESTART_MS + down_ms, self.net.start, peer, peer.lives)
 
@@ -153,6 +154,7 @@ class CoreWorld:
             self.net.end(peer, 0)
             peer.disk = CrashEngine.from_image(peer.backup)
             self.witness.disk_is_gone(peer.number, peer.backup["transactions"].keys())
+            self.judge.disk_is_gone(peer.number)
             self.witness.reach("an old backup is restored")
             self.net.later(RESTART_MS + down_ms, self.net.start, peer, peer.lives)
 
@@ -197,6 +199,7 @@ class CoreWorld:
                 peer.resumes_ms = 0
                 peer.disk.fails_next = None
                 self.net.start(peer, peer.lives)
+        self.judge.calmed_down({number: self.net.peers[number].state for number in self.plan.core})
         self._calm_epoch = max((peer.state.epoch for peer in self.net.up), default=0)
         self.net.later(LOOK_MS, self._look_whether_equal)
 

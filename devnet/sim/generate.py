@@ -174,7 +174,8 @@ def _draw_lies(draws: _Draws, habits: tuple[str, ...], calm_ms: int) -> list[Eve
         # Who works and is paid has something of his own to claim twice.
         chosen = [kind for kind in LIES if draws.is_on()] if habit == "liar" else ["replay"]
         for kind in chosen:
-            for _ in range(draws.pick(1, 4)):
+            # Whoever copies has to be there when others commit and again when they reveal.
+            for _ in range(draws.pick(1, 4) if kind != "copy" else calm_ms // 400):
                 at_ms = draws.pick(500, calm_ms - 1)
                 arguments = (draws.number(), draws.number(), draws.pick(100, 5_000))
                 events.append(Event(at_ms, kind, peer, arguments))

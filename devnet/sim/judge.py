@@ -7,8 +7,8 @@
     P5  what was acknowledged is on the disk after any crash
     P6  nothing grows above its bound
     P7  no honest key signs two things for one place
-    P8  what is kept up to date equals what is computed anew
-    P9  order changes nothing
+    P8  what is kept up to date equals what is computed anew          and `ending.py`
+    P9  order changes nothing                                          `ending.py`, as P12, P13, P16
     P10 no error reaches the top                                       `run.py`
     P11 equal sets have equal roots; one epoch has one seal
     P12 what was acknowledged is everywhere in the end
@@ -22,37 +22,30 @@ back, with a round more) and in `_check_head` (a fork is the sealers', not ours)
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from devnet.genesis import BALANCE_NANO
 from devnet.sim.cast import Cast
+from devnet.sim.ending import Ending
 from devnet.sim.fates import Fates
 from devnet.sim.plan import Plan
 from devnet.sim.reference import check_history
 from devnet.sim.witness import PropertyBroken, Witness
-from node.events import Broadcast
 from node.open_set import OpenSet
 from node.state_manager import StateManager
-from protocol import kinds
-from protocol.lthash import LtHash
-from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.phases import TaskStatus
 from protocol.records import Task
-from protocol.resolver import ConflictResolver, History, SealedSet
 from protocol.tables import (
     ACCOUNTS,
-    BY_NAME,
     LEDGER,
     LEDGER_KEY,
-    MINERS,
     REWARDS,
-    RULINGS,
-    SUBMISSIONS,
     TASKS,
 )
-from storage.indexes import INDEX_TABLE, compute_index_keys
+from protocol.transactions import SignedTransaction
 from storage.journal import OPENED_MAX
 
 OPEN_ITEMS_MAX = 20_000
+GRACE = 4
+"""Epochs after the calm in which everything must have reached the sealer."""
 REBUILD_SHARE = 500
 """Of the looks at a peer, in basis points, at which its open set is built anew and compared."""
 RANKS = {
@@ -64,17 +57,6 @@ RANKS = {
     TaskStatus.EXPIRED: 5,
     TaskStatus.CANCELLED: 5,
 }
-RULING_NAMES = {
-    ("submit_answer", "task_full"): "a full task gets one more answer",
-    ("submit_answer", "deadline_passed"): "an answer comes too late",
-    ("submit_answer", "wrong_phase"): "an answer comes too late",
-    ("reveal_answer", "deadline_passed"): "a reveal comes too late",
-    ("reveal_answer", "wrong_phase"): "a reveal comes too late",
-    ("claim_reward", "already_claimed"): "a reward is claimed twice",
-    ("claim_reward", "not_recipient"): "somebody claims what is another's",
-    ("cancel_task", "wrong_phase"): "a cancellation meets an answer",
-}
-"""What rulings show, by kind of transaction and code."""
 
 
 class Judge:
@@ -90,6 +72,9 @@ class Judge:
         self._heads: dict[int, tuple[bytes, bytes]] = {}
         self._phases: dict[bytes, tuple[int, int]] = {}
         self._shown: dict[tuple[int, bytes], int] = {}
+        self._faces: dict[tuple[int, bytes, int], bytes] = {}
+        self._met: dict[tuple[int, bytes, int], None] = {}
+        self._owed: dict[bytes, None] = {}
 
     def look(self, peer: int, state: StateManager) -> None:
         """Check a peer after something happened to it.
@@ -124,10 +109,36 @@ class Judge:
             PropertyBroken: P5.
         """
         self._epochs[peer] = -1
+        self._check_evidence(peer, state)
         journal = state.store.journal
         for tx_id in self._witness.acknowledged[peer]:
             if not journal.has(tx_id):
                 raise PropertyBroken("P5", "lost_acknowledged", f"peer {peer} {tx_id.hex()[:16]}")
+
+    def heard(
+        self, peer: int, state: StateManager, transactions: Sequence[SignedTransaction]
+    ) -> None:
+        """Take down what a peer hears: two faces of one place must meet in evidence."""
+        for tx in transactions:
+            header = tx.header
+            place = (peer, header.author, header.seq)
+            is_alive = header.epoch + state.params.late_epochs > state.epoch >= header.epoch - 1
+            if is_alive and self._faces.setdefault(place, tx.tx_id) != tx.tx_id:
+                self._met[place] = None
+
+    def disk_is_gone(self, peer: int) -> None:
+        """Ask nothing of a peer for what it heard on another disk."""
+        self._faces = {place: tx for place, tx in self._faces.items() if place[0] != peer}
+        self._met = {place: None for place in self._met if place[0] != peer}
+
+    def calmed_down(self, states: dict[int, StateManager]) -> None:
+        """Take down what honest peers hold when all is well: the seals owe it a place."""
+        epoch = max(state.epoch for state in states.values())
+        for peer, state in states.items():
+            for tx_id in self._witness.acknowledged[peer]:
+                tx = state.open.effective.get(tx_id)
+                if tx is not None and tx.header.epoch + state.params.late_epochs > epoch + GRACE:
+                    self._owed[tx_id] = None
 
     def finish(self, states: dict[int, StateManager], *, converged: bool) -> None:
         """Check all there is to check at the end of a run.
@@ -141,17 +152,19 @@ class Judge:
         """
         if not states:
             return
+        ending = Ending(self._plan, self._cast, self._witness)
         foremost = max(states.values(), key=lambda state: state.epoch)
         check_history(foremost, self._witness)
-        self._check_refolded(foremost)
-        self._check_honest(states)
-        self._note_outcomes(foremost)
+        ending.check_refolded(foremost)
+        ending.check_honest(states)
+        ending.note_outcomes(foremost)
         if converged:
-            core = [states[peer] for peer in self._plan.core]
-            self._check_nothing_lost(core)
-            self._check_bars(core)
-            self._check_profits(foremost)
-            if len(self._plan.core) < self._plan.peers:
+            core = {peer: states[peer] for peer in self._plan.core}
+            ending.check_nothing_lost(core, self._owed)
+            met = [(author, seq) for peer, author, seq in self._met if peer in core]
+            ending.check_bars(list(core.values()), met)
+            ending.check_profits(foremost)
+            if len(core) < self._plan.peers:
                 self._witness.reach("peers stay equal while some lie")
 
     # ------------------------------------------------------------------------ at each step
@@ -166,10 +179,16 @@ class Judge:
             if size > most:
                 raise PropertyBroken("P6", name.replace(" ", "_"), f"peer {peer}: {size} of {most}")
 
+    def _check_evidence(self, peer: int, state: StateManager) -> None:
+        rows = state.store.journal.all_evidence()
+        if {key for key, row in rows if row.sealed is None} != set(state.open.evidence):
+            raise PropertyBroken("P8", "open_evidence", f"peer {peer} epoch {state.epoch}")
+
     def _check_rebuilt(self, peer: int, state: StateManager) -> None:
         """Build the open set anew, in another order, and compare; no row may differ either."""
         kept, anew = state.open, OpenSet(state.params, state.network, state.store.journal.at)
         transactions = sorted(kept.transactions.values(), key=lambda tx: tx.tx_id, reverse=True)
+        self._check_evidence(peer, state)
         gone = anew.rebuild(kept.standing, transactions, dict(sorted(kept.evidence.items())))
         if gone.transactions or gone.evidence:
             raise PropertyBroken("P8", "kept_what_is_gone", f"peer {peer}")
@@ -234,125 +253,3 @@ class Judge:
             task = tasks[task_id]
             if amount > task.pool.paid_out or task.pool.paid_out > task.terms.reward:
                 raise PropertyBroken("P4", "paid_above_escrow", task_id.hex()[:16])
-
-    # -------------------------------------------------------------------------- at the end
-
-    def _check_refolded(self, state: StateManager) -> None:
-        """Fold everything anew from the genesis, each set in reverse order; compare the root."""
-        journal = state.store.journal
-        epochs = []
-        for number in range(1, state.epoch + 1):
-            ids = journal.sealed_ids(number)
-            transactions = tuple(tx for one in reversed(ids) if (tx := journal.get(one)))
-            places = [place for one in ids if (place := journal.evidence_place(one))]
-            epochs.append(
-                SealedSet(journal.seal_hash(number - 1), transactions, tuple(sorted(places)))
-            )
-        resolution = ConflictResolver().resolve(History(self._cast.genesis, tuple(epochs)))
-        rows_hash = LtHash()
-        for (name, key), record in resolution.records.items():
-            table: Any = BY_NAME[name]
-            rows_hash.add_row(name, key, table.encode_row(record))
-        if rows_hash.state_root() != state.state_root:
-            raise PropertyBroken("P9", "refolded_root", f"epoch {state.epoch}")
-        stored: dict[tuple[str, bytes], Any] = {}
-        for name in BY_NAME:
-            table = BY_NAME[name]
-            stored.update({(name, key): row for key, row in state.store.rows.scan(table)})
-        if stored != dict(resolution.records):
-            raise PropertyBroken("P8", "rows_on_disk", f"epoch {state.epoch}")
-        wanted = set[bytes]()
-        for (name, key), row in stored.items():
-            wanted |= compute_index_keys(BY_NAME[name], key, row)
-        if {key for key, _ in state.store.engine.scan(INDEX_TABLE)} != wanted:
-            raise PropertyBroken("P8", "indexes_on_disk", f"epoch {state.epoch}")
-        again = StateManager(state.genesis, state.store, Broadcast())
-        if again.status() != state.status():
-            raise PropertyBroken("P8", "restarted_status", f"epoch {state.epoch}")
-
-    def _check_honest(self, states: dict[int, StateManager]) -> None:
-        honest = {
-            self._cast.signers[account].address
-            for peer in range(self._plan.peers)
-            if self._plan.is_honest(peer)
-            for account in self._cast.accounts_of(peer, self._plan.peers)
-        }
-        for peer, state in states.items():
-            for _, row in state.store.journal.all_evidence():
-                if row.author in honest:
-                    raise PropertyBroken("P7", "honest_equivocation", f"peer {peer} seq {row.seq}")
-
-    def _check_nothing_lost(self, core: list[StateManager]) -> None:
-        own = dict(zip(self._plan.core, core, strict=True))
-        for peer, state in own.items():
-            for tx_id in self._witness.acknowledged[peer]:
-                tx = state.store.journal.get(tx_id)
-                if tx is None:
-                    raise PropertyBroken("P12", "lost_at_home", f"peer {peer}")
-                if tx_id not in state.open.transactions and not self._is_sealed(state, tx_id):
-                    # No seal took it in while it was alive: dead by rule, and told as such.
-                    self._witness.reach("a transaction dies unsealed")
-                    continue
-                for other, there in own.items():
-                    if not there.knows(tx_id):
-                        text = f"peer {other} lacks {tx_id.hex()[:16]} of peer {peer}"
-                        raise PropertyBroken("P12", "lost", text)
-
-    def _is_sealed(self, state: StateManager, tx_id: bytes) -> bool:
-        return state.store.journal.sealed_epoch(tx_id) is not None
-
-    def _check_bars(self, core: list[StateManager]) -> None:
-        seen = {
-            (row.author, row.seq): None
-            for state in core
-            for _, row in state.store.journal.all_evidence()
-        }
-        for author, seq in seen:
-            for state in core:
-                if not state.open.is_barred(author, seq):
-                    raise PropertyBroken("P13", "not_barred", f"{author.hex()[:16]} seq {seq}")
-        for account in (row for _, row in core[0].store.rows.scan(ACCOUNTS)):
-            if account.barred_from is not None:
-                self._witness.reach("an equivocation is sealed")
-
-    def _check_profits(self, state: StateManager) -> None:
-        for peer in range(self._plan.peers):
-            if self._plan.is_honest(peer) or self._plan.habits[peer] != "liar":
-                continue
-            for account in self._cast.accounts_of(peer, self._plan.peers):
-                address = self._cast.signers[account].address
-                miner = state.store.view.get(MINERS, address)
-                row = state.store.view.get(ACCOUNTS, address)
-                earned = 0 if miner is None else miner.earned
-                # What others forfeited on his tasks is his by right: he asked and got no answer.
-                owed = self._sum_forfeits(state, address)
-                if earned or row is None or row.balance > BALANCE_NANO + owed:
-                    raise PropertyBroken("P16", "a_liar_earned", f"peer {peer}: {earned} nano")
-
-    def _sum_forfeits(self, state: StateManager, publisher: bytes) -> int:
-        tasks = {
-            row.task_id for _, row in state.store.rows.scan(TASKS) if row.publisher == publisher
-        }
-        answers = (row for _, row in state.store.rows.scan(SUBMISSIONS))
-        return sum(one.forfeited for one in answers if one.task_id in tasks)
-
-    def _note_outcomes(self, state: StateManager) -> None:
-        rows, reach = state.store.rows, self._witness.reach
-        for _, row in rows.scan(REWARDS):
-            if any(entry.claim_tx is not None for entry in row.entries):
-                reach("a reward is claimed")
-        for _, ruling in rows.scan(RULINGS):
-            kind = kinds.BY_CODE.get(ruling.kind)
-            name = kind and RULING_NAMES.get((kind.name, ruling.code))
-            if name:
-                reach(name)
-        commitments: set[bytes] = set()
-        for _, one in rows.scan(SUBMISSIONS):
-            if one.status is SubmissionStatus.NOT_REVEALED:
-                reach("an answer is never shown")
-            if one.commitment in commitments:
-                reach("a commitment is copied")
-            commitments.add(one.commitment)
-        for _, task in rows.scan(TASKS):
-            if task.status is TaskStatus.EXPIRED:
-                reach("a task expires")

@@ -109,19 +109,23 @@ class Liar:
         epoch = self._state.epoch
         dated = max(1, epoch - choice % 4)
         tasks = self._find_tasks(TaskStatus.ANSWERS_SUBMITTED, TaskStatus.UNDER_VALIDATION)
+        anchor = bytes(ANCHOR_BYTES) if choice % 3 == 0 else None
         if self._is_stranger():
             return Lie((self._sign("register_miner", make_registration()),))
         if not tasks:
-            return Lie((self._sign("publish_task", make_terms(choice), epoch=dated),))
+            terms = make_terms(choice)
+            return Lie((self._sign("publish_task", terms, epoch=dated, anchor=anchor),))
         task_id = tasks[choice % len(tasks)].task_id
         payload = make_answer(self._cast.network, task_id, self._signer.address)
-        anchor = bytes(ANCHOR_BYTES) if choice % 5 == 0 else None
         return Lie((self._sign("submit_answer", payload, task_id, epoch=dated, anchor=anchor),))
 
     def _copy(self, choice: int) -> Lie:
-        """Commit to what somebody else committed to."""
+        """Commit to what somebody else committed to; show it once he has shown it."""
         if self._is_stranger():
             return Lie((self._sign("register_miner", make_registration()),))
+        shown = self._find_shown()
+        if shown is not None:
+            return Lie((shown,))
         tasks = self._find_tasks(TaskStatus.PUBLISHED, TaskStatus.IN_PROGRESS)
         seen = [
             (task, one.submission_id)
@@ -138,6 +142,20 @@ class Liar:
         payload = make_answer(self._cast.network, task.task_id, self._signer.address)
         payload = replace(payload, commitment=other.commitment)
         return Lie((self._sign("submit_answer", payload, task.task_id),))
+
+    def _find_shown(self) -> SignedTransaction | None:
+        """Return the opening of a copied commitment, word for word, if the original is open."""
+        state = self._state
+        answers = list(state.open.rows(SUBMISSIONS).values())
+        originals = {one.commitment: one.reveal_tx for one in answers if one.reveal_tx}
+        for one in answers:
+            is_ours = one.miner == self._signer.address and one.reveal_tx is None
+            reveal_tx = originals.get(one.commitment) if is_ours else None
+            tx = None if reveal_tx is None else state.store.journal.get(reveal_tx)
+            if tx is not None:
+                payload = replace(tx.payload, submission_id=one.submission_id)
+                return self._sign("reveal_answer", payload, one.task_id)
+        return None
 
     def _is_stranger(self) -> bool:
         return self._state.open.get(MINERS, self._signer.address) is None

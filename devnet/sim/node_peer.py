@@ -23,6 +23,7 @@ from node.config import Config, P2pConfig, RolesConfig, RpcConfig, SyncConfig, W
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
+from protocol.params import SCALE
 from storage.errors import StorageError
 from storage.store import Store
 
@@ -106,7 +107,7 @@ class NodePeer:
                 # Either the disk failed, or a task touched the disk of a life that is over.
                 if self.peer is not None:
                     self._witness.reach("a disk fails inside a batch")
-                    self._take_down(0)
+                    self._take_down(self._fates.draw("kept", self.number, self.lives) % (SCALE + 1))
             await trio.sleep(self._down_s)
 
     def kill(self, kept_share: int, down_ms: int) -> None:
@@ -125,7 +126,7 @@ class NodePeer:
 
     def _take_down(self, kept_share: int) -> None:
         unsynced = len(self.disk.unsynced)
-        kept = unsynced * kept_share // 10_000
+        kept = (unsynced + 1) * kept_share // (SCALE + 1)
         if kept < unsynced:
             self._witness.reach("a crash loses what was not synced")
         self.disk = self.disk.crash(kept)

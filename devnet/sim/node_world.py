@@ -154,8 +154,10 @@ class NodeWorld:
                     lost.kill(0, 0)
             else:
                 self.network.block([(other, number) for other in core])
-        epochs = [one.peer.state.epoch for one in self._core() if one.peer is not None]
-        self._calm_epoch = max(epochs, default=0)
+        states = {one.number: one.peer.state for one in self._core() if one.peer is not None}
+        if states:
+            self.judge.calmed_down(states)
+        self._calm_epoch = max((state.epoch for state in states.values()), default=0)
 
     # ------------------------------------------------------------------------------- events
 
