@@ -44,6 +44,8 @@ wire: $(READY) ## tests on real sockets and real processes
 
 swarm: $(READY) ## many seeds, many faults, every check
 	@$(BIN)/python -m pytest tests/swarm $(ARGS)
+	@$(BIN)/minesync sim run --layer core --seeds 20000
+	@$(BIN)/minesync sim run --layer node --seeds 500
 
 bench: $(READY) ## one line of JSON for each benchmark
 	@set -e; for bench in $(BENCHES); do $(BIN)/python -m tests.benchmarks.$$bench $(ARGS); done

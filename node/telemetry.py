@@ -149,14 +149,19 @@ def configure_logging(
     )
 
 
-def configure_quietly(level: str = "warning") -> None:
-    """Log from a level on to stderr, without a clock: the state before anybody configures."""
+def configure_quietly() -> None:
+    """Log warnings and worse to stderr, without a clock: the state before anybody configures."""
 
     def write(event: Event) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(render_console(event, "", has_color=False) + "\n")
 
-    _install(parse_levels(level), write)
+    _install(parse_levels("warning"), write)
+
+
+def configure_silently() -> None:
+    """Log nothing: for many peers in one process, each of which may say that all is lost."""
+    _install(Levels(LEVELS["critical"], {}), lambda event: None)
 
 
 def render_json(event: Event, stamp: str) -> str:

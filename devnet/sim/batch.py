@@ -15,7 +15,7 @@ from devnet.sim.generate import make_plan
 from devnet.sim.plan import CORE, NUMBER_MAX
 from devnet.sim.run import Failure, run_plan
 from devnet.sim.witness import list_sometimes
-from node.telemetry import configure_quietly
+from node.telemetry import configure_silently
 from node.version import VERSION
 
 LAYER_NAMES = {"core": "L1", "node": "L2"}
@@ -93,7 +93,7 @@ class Tally:
 
 def run_piece(layer: str, first: int, count: int) -> Tally:
     """Run `count` seeds in this process."""
-    configure_quietly("critical")
+    configure_silently()
     tally = Tally(layer)
     started_s = time.process_time()
     # Runs make many objects and few cycles; looking for those costs more than it frees.

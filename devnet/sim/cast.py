@@ -23,13 +23,13 @@ from protocol.params import MINIMAL, NANO_PER_COIN, Params
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, RejectReason, Verdict
 from protocol.task_types import Difficulty, GeneralTask, TaskTerms
 
-ACCOUNTS_MIN = 7
-"""A publisher, two who answer and a panel of three; one is free to lie."""
+ACCOUNTS_MIN = 9
+"""A publisher, three who answer and a panel of three; two are free to lie."""
 SLUG = "general_task"
 PARAMS = replace(
     MINIMAL,
     submission_epochs_min=1,
-    reveal_epochs_min=1,
+    reveal_epochs_min=2,
     validation_epochs=2,
     finalize_epochs=2,
     dispute_epochs=1,

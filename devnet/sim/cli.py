@@ -13,12 +13,12 @@ from devnet.sim.generate import make_plan
 from devnet.sim.plan import CORE, LAYERS, NODE, Plan, read_plan, write_plan
 from devnet.sim.run import Report, run_plan
 from devnet.sim.shrink import shrink_plan
-from devnet.sim.zoo import describe_hunts, hunt
+from devnet.sim.zoo import describe_hunts, hunt, planted
 from devnet.sim.zoo_all import ALL_BUGS
 from node.commands.common import COMMON, Common, make_console
 from node.commands.progress import show_progress
 from node.exits import Exit
-from node.telemetry import configure_quietly
+from node.telemetry import configure_silently
 
 app = App(name="sim", help="Whole networks in virtual time: one seed is one run.")
 
@@ -67,7 +67,7 @@ def replay(
     what: What, *, layer: Layer = CORE, plan: Annotated[bool, Parameter(help="Print it.")] = False
 ) -> int:
     """Run one seed, or a plan in a file, and print its trace."""
-    configure_quietly("critical")
+    configure_silently()
     chosen = _find_plan(what, layer)
     console = make_console()
     if plan:
@@ -88,7 +88,7 @@ def shrink(
     ] = None,
 ) -> int:
     """Find the smallest plan that fails as this seed or plan does."""
-    configure_quietly("critical")
+    configure_silently()
     chosen = _find_plan(what, layer)
     failure = run_plan(chosen).failure
     if failure is None:
@@ -114,9 +114,12 @@ def zoo(
         list[str] | None, Parameter(name="--bug", help="One of them.", negative_iterable="")
     ] = None,
     seeds: Annotated[int | None, Parameter(help="Tried for each; else 600, or 60.")] = None,
+    keep: Annotated[
+        Path | None, Parameter(help="Folder for the smallest plan that shows each.")
+    ] = None,
 ) -> int:
     """Plant bugs into the product, one after the other, and see that each is found."""
-    configure_quietly("critical")
+    configure_silently()
     known = {bug.name: bug for bug in ALL_BUGS}
     for name in bugs or ():
         if name not in known:
@@ -126,6 +129,10 @@ def zoo(
     for bug in [known[name] for name in bugs] if bugs else ALL_BUGS:
         done = hunt(bug, seeds_max=seeds)
         hunts.append(done)
+        if keep is not None and done.seed is not None and done.failure is not None:
+            with planted(bug):
+                shrunk = shrink_plan(make_plan(bug.layer, done.seed), done.failure.class_)
+            (keep / f"zoo_{bug.name}.json").write_text(write_plan(shrunk.plan), encoding="utf-8")
         found = "not found" if done.failure is None else done.failure.class_
         console.print(f"{done.seeds:5}  {bug.name:26} {found}", soft_wrap=True)
     console.print(describe_hunts(hunts))

@@ -155,7 +155,7 @@ class CoreNet:
         proofs = []
         for item in learnt:
             tx = journal.get(item)
-            if tx is not None and peer.is_passing_on(tx):
+            if tx is not None and peer.tongue.is_passing_on(tx):
                 wires.append(tx.wire)
             elif tx is None and (proof := journal.evidence_proof(item)) is not None:
                 proofs.append(proof)
@@ -184,7 +184,9 @@ class CoreNet:
         self._judge.heard(peer.number, state, opened)
         accepted = state.accept(opened, str(sender))
         fresh = set(accepted.stored)
-        onward = tuple(tx.wire for tx in opened if tx.tx_id in fresh and peer.is_passing_on(tx))
+        onward = tuple(
+            tx.wire for tx in opened if tx.tx_id in fresh and peer.tongue.is_passing_on(tx)
+        )
         if onward:
             self.gossip(peer, sender, self.hear_transactions, onward)
         if accepted.evidence:

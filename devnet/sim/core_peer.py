@@ -13,6 +13,7 @@ from devnet.sim.cast import Cast
 from devnet.sim.core_talk import Talker
 from devnet.sim.disk import CrashEngine, Image
 from devnet.sim.fates import Fates
+from devnet.sim.habits import Tongue, reconcile
 from devnet.sim.hands import Hands
 from devnet.sim.plan import Plan
 from devnet.sim.witness import Witness, WitnessedMarks
@@ -22,14 +23,11 @@ from node.state_manager import StateManager
 from node.sync.server import Server
 from protocol.errors import InvariantBroken
 from protocol.messages import (
-    Items,
     Ranges,
     SealedIds,
-    Status,
 )
 from protocol.params import SCALE
-from protocol.ranges import FINGERPRINT_BYTES
-from protocol.reconcile import ReconcileSession, Role
+from protocol.reconcile import ReconcileSession
 from protocol.transactions import SignedTransaction
 from storage.store import Store
 
@@ -47,6 +45,7 @@ class CorePeer:
     def __init__(self, plan: Plan, cast: Cast, witness: Witness, fates: Fates, number: int) -> None:
         self.number = number
         self.habit = plan.habits[number] if number < len(plan.habits) else ""
+        self.tongue = Tongue(self.habit, number, cast, fates)
         self.accounts = [cast.signers[one] for one in cast.accounts_of(number, plan.peers)]
         self.disk = CrashEngine()
         self.backup: Image | None = None
@@ -60,7 +59,6 @@ class CorePeer:
         self._plan = plan
         self._cast = cast
         self._witness = witness
-        self._fates = fates
         self._marks = WitnessedMarks(witness, number)
         self.state: StateManager
         self.talker: Talker
@@ -114,53 +112,11 @@ class CorePeer:
             asker: number of the peer.
             sitting: the reconciliation of this conversation, if one has begun.
         """
-        if self.habit == "silent":
-            return None
         if isinstance(request, Ranges):
-            reply = self._reconcile(request, sitting)
+            reply = reconcile(self.state, request, sitting)
         else:
             reply = run_at_once(self._server.answer(request, str(asker)))
-        if self.habit == "forger":
-            return self._forge(reply, asker)
-        if self.habit == "censor" and isinstance(reply, Items):
-            return self._leave_out(reply)
-        return reply
-
-    def is_passing_on(self, tx: SignedTransaction) -> bool:
-        """Tell whether this peer gossips a transaction of somebody else."""
-        if self.habit in ("silent", "forger"):
-            return False
-        return self.habit != "censor" or not self._is_disliked(tx)
-
-    # ---------------------------------------------------------------------------- inner parts
-
-    def _reconcile(self, request: Ranges, sitting: list[ReconcileSession]) -> Any:
-        state = self.state
-        if request.epoch != state.epoch:
-            return state.status()
-        if request.is_first:
-            sitting[:] = [ReconcileSession(state.open.fingerprint_items(), Role.SERVER)]
-        if not sitting:
-            return state.status()
-        step = sitting[0].receive(request.message)
-        return Ranges(request.scope, state.epoch, False, step.reply or b"")
-
-    def _forge(self, reply: Any, asker: int) -> Any:
-        """Claim a set that nobody has, and give nothing of it."""
-        if isinstance(reply, Status):
-            fake = self._fates.draw_bytes(FINGERPRINT_BYTES, "forged", self.number, asker)
-            return Status(
-                reply.epoch, reply.seal_hash, reply.open_count + 1, fake, reply.state_root
-            )
-        return Items((), ()) if isinstance(reply, Items) else reply
-
-    def _leave_out(self, items: Items) -> Items:
-        open_now = self._cast.verifier.open_now
-        kept = [wire for wire in items.transactions if not self._is_disliked(open_now(wire))]
-        return Items(tuple(kept), items.evidence)
-
-    def _is_disliked(self, tx: SignedTransaction) -> bool:
-        return self._cast.numbers.get(tx.header.author, 0) % 3 == 1
+        return self.tongue.twist(reply, asker)
 
 
 def run_at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -103,7 +103,7 @@ def _draw_habits(draws: _Draws, peers: int) -> tuple[str, ...]:
     if peers > 2 and draws.is_on():
         most = min(peers - 2, max(1, int(peers * LIARS_SHARE_MAX)))
         for peer in draws.rng.sample(range(1, peers), draws.pick(1, most)):
-            habits[peer] = draws.rng.choice(("liar", *HABITS))
+            habits[peer] = draws.rng.choice(("liar", "liar", *HABITS))
     return tuple(habits)
 
 

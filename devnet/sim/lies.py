@@ -146,7 +146,9 @@ class Liar:
     def _find_shown(self) -> SignedTransaction | None:
         """Return the opening of a copied commitment, word for word, if the original is open."""
         state = self._state
-        answers = list(state.open.rows(SUBMISSIONS).values())
+        tasks = self._find_tasks(TaskStatus.ANSWERS_SUBMITTED)
+        places = [one.submission_id for task in tasks for one in task.participants]
+        answers = [row for key in places if (row := state.open.get(SUBMISSIONS, key))]
         originals = {one.commitment: one.reveal_tx for one in answers if one.reveal_tx}
         for one in answers:
             is_ours = one.miner == self._signer.address and one.reveal_tx is None

@@ -6,7 +6,7 @@ connection; one in a single direction lets it stall and break, as a firewall wou
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -63,6 +63,8 @@ class WeatherNetwork(MemoryNetwork):
         self._sent = 0
         self._writes: dict[tuple[int, int], int] = {}
         self._changed = trio.Event()
+        self.liars: dict[int, Callable[[MemoryStream], None]] = {}
+        """Who takes the streams to a peer in its place."""
 
     async def run(self) -> None:
         """Deliver gossip when its time has come; never returns."""
@@ -89,6 +91,14 @@ class WeatherNetwork(MemoryNetwork):
             due_s = trio.current_time() + delay_ms / 1_000
             heapq.heappush(self._late, (due_s, self._sent, peer, message))
         self._changed.set()
+
+    def accept(self, peer: PeerName, protocol_id: str, stream: MemoryStream) -> None:
+        """Hand a new stream to its other end, or to who lies for it."""
+        lie = self.liars.get(self._numbers[peer])
+        if lie is None:
+            super().accept(peer, protocol_id, stream)
+        else:
+            lie(stream)
 
     def make_stream(self, opener: PeerName, other: PeerName) -> tuple[MemoryStream, MemoryStream]:
         """Return the two ends of a stream."""

@@ -3,20 +3,23 @@
 One task applies the plan, one looks at the peers ten times a virtual second, one is each peer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
 from devnet.sim.cast import make_cast
 from devnet.sim.fates import Fates
+from devnet.sim.habits import Tongue
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.links import choose_links
+from devnet.sim.node_liar import TWISTED, serve_lying
 from devnet.sim.node_network import WeatherNetwork
 from devnet.sim.node_peer import STATUS_INTERVAL_MS, NodePeer
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
 from devnet.sim.scheduler import run_seeded
 from devnet.sim.witness import PropertyBroken, Witness
+from node.transport.memory import MemoryStream
 from protocol.messages import Transactions, encode_message
 from protocol.transactions import SignedTransaction
 from storage.errors import StorageError
@@ -26,7 +29,7 @@ SETTLED_EPOCHS = 2
 TASKS_PER_PEER_MAX = 60
 """P6: beside those of each link."""
 TASKS_PER_LINK_MAX = 12
-MESSAGES_PER_LOOK_MAX = 60
+MESSAGES_PER_LOOK_MAX = 12
 """P15: of one link in a tenth of a second, on average over the run."""
 
 
@@ -76,11 +79,21 @@ class NodeWorld:
             nursery.start_soon(self.network.run)
             for one in self.peers:
                 nursery.start_soon(one.live)
+                if one.habit in TWISTED:
+                    self.network.liars[one.number] = self._make_lie(one, nursery)
             nursery.start_soon(self._apply_all, nursery)
             await self._watch()
             self.witness.counts["virtual_ms"] += int(trio.current_time() * 1_000)
             self._finish()
             nursery.cancel_scope.cancel()
+
+    def _make_lie(self, one: NodePeer, nursery: trio.Nursery) -> Callable[[MemoryStream], None]:
+        tongue = Tongue(one.habit, one.number, self.cast, self.fates)
+
+        def lie(stream: MemoryStream) -> None:
+            nursery.start_soon(serve_lying, one, self.cast, tongue, stream)
+
+        return lie
 
     def _finish(self) -> None:
         states = {

@@ -20,6 +20,7 @@ from protocol.kind import Kind
 from protocol.kinds import reveal_answer, submit_answer
 from protocol.kinds.claim_reward import CLAIM_REWARD
 from protocol.panel import draw_panel
+from protocol.params import EPOCH_MAX
 from protocol.phases import RewardState, TaskStatus
 from protocol.settlement import settle_task
 from protocol.tables import REWARDS, TASKS, reward_key
@@ -89,6 +90,31 @@ def _claimed_again() -> list[Patch]:
     return _replace_kind(replace(CLAIM_REWARD, apply=apply))
 
 
+def _one_claim_for_all() -> list[Patch]:
+    def apply(book: Book, tx: SignedTransaction) -> None:
+        CLAIM_REWARD.apply(book, tx)
+        key = reward_key(tx.header.subject, tx.payload.round)
+        row = book.require(REWARDS, key, "no_such_reward")
+        entries = tuple(replace(one, claim_tx=tx.tx_id) for one in row.entries)
+        book.put(REWARDS, key, replace(row, entries=entries))
+
+    return [*_replace_kind(replace(CLAIM_REWARD, apply=apply)), _UNCHECKED]
+
+
+def _claimed_by_anybody() -> list[Patch]:
+    def apply(book: Book, tx: SignedTransaction) -> None:
+        key = reward_key(tx.header.subject, tx.payload.round)
+        row = book.require(REWARDS, key, "no_such_reward")
+        entries = tuple(
+            replace(one, recipient=tx.header.author) if one.entry_id == tx.payload.entry_id else one
+            for one in row.entries
+        )
+        book.put(REWARDS, key, replace(row, entries=entries))
+        CLAIM_REWARD.apply(book, tx)
+
+    return [*_replace_kind(replace(CLAIM_REWARD, apply=apply)), _UNCHECKED]
+
+
 def _replace_kind(kind: Kind) -> list[Patch]:
     return [Patch(kinds, "BY_CODE", {**kinds.BY_CODE, kind.code: kind})]
 
@@ -128,7 +154,9 @@ def _burned_twice() -> list[Patch]:
 
 def _task_begins_again() -> list[Patch]:
     def settle(*arguments: Any) -> Any:
-        return replace(settle_task(*arguments), status=TaskStatus.ANSWERS_SUBMITTED, settled=True)
+        task = settle_task(*arguments)
+        times = replace(task.lifecycle, submission_deadline=EPOCH_MAX)
+        return replace(task, status=TaskStatus.PUBLISHED, lifecycle=times)
 
     return [Patch(windows, "settle_task", settle), _UNCHECKED]
 
@@ -161,6 +189,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("deadlines_ignored", "answers are taken after their deadline", CORE, _deadlines_ignored),
     Bug("commitment_of_nobody", "a commitment names no miner", CORE, _commitment_of_nobody),
     Bug("claimed_again", "an entry can be claimed twice", CORE, _claimed_again),
+    Bug("one_claim_for_all", "one claim takes all entries, unchecked", CORE, _one_claim_for_all),
+    Bug("claimed_by_anybody", "whoever claims is paid, unchecked", CORE, _claimed_by_anybody),
     Bug("order_of_the_list", "ties go by the order of the list", CORE, _order_of_the_list),
     Bug("panel_by_turns", "a panel depends on what was drawn before", CORE, _panel_by_turns),
     Bug("a_nano_more", "a fee is split into more than it was", CORE, _a_nano_more),

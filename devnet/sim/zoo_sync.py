@@ -9,13 +9,16 @@ from devnet.sim.plan import CORE, NODE
 from devnet.sim.zoo import Bug, Patch
 from node import state_manager
 from node.door import Accepted, Door
+from node.monitor import Monitor
 from node.open_chains import OpenChains
 from node.open_set import OpenSet
 from node.state_manager import StateManager
+from node.sync.budget import Bucket
 from node.sync.manager import SyncManager
 from node.sync.peers import PeerBook
 from node.sync.server import Server
 from node.transport.base import Transport, TransportError
+from node.transport.seen import SeenIds
 from protocol.messages import Items
 from protocol.reconcile import ReconcileSession
 from protocol.transactions import SignedTransaction
@@ -57,6 +60,10 @@ def _dropped_when_heard_again() -> list[Patch]:
     return [Patch(StateManager, "accept", accept)]
 
 
+def _evidence_ignored() -> list[Patch]:
+    return [Patch(Door, "is_storable", lambda door, proof: False)]
+
+
 def _evidence_stays_home() -> list[Patch]:
     return [Patch(Journal, "evidence_proof", lambda journal, evidence_id: None)]
 
@@ -65,10 +72,7 @@ def _gaps_unseen() -> list[Patch]:
     def find_none(*arguments: Any) -> list[Any]:
         return []
 
-    return [
-        Patch(state_manager, "find_gaps", find_none),
-        Patch(OpenChains, "find_gaps", find_none),
-    ]
+    return [Patch(state_manager, "find_gaps", find_none)]
 
 
 def _last_one_lost() -> list[Patch]:
@@ -135,6 +139,24 @@ def _failures_ban() -> list[Patch]:
     return [Patch(PeerBook, "fail", fail)]
 
 
+def _tasks_without_end() -> list[Patch]:
+    async def run(monitor: Monitor) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                nursery.start_soon(trio.sleep_forever)
+                await trio.sleep(0.02)
+
+    return [Patch(Monitor, "run", run)]
+
+
+def _heard_for_the_first_time() -> list[Patch]:
+    return [
+        Patch(SeenIds, "has", lambda seen, message_id: False),
+        Patch(SeenIds, "add", lambda seen, message_id: True),
+        Patch(Bucket, "take_nowait", lambda bucket, units: True),
+    ]
+
+
 def _nothing_given() -> list[Patch]:
     def collect(server: Server, ids: Sequence[bytes]) -> Items:
         return Items((), ())
@@ -151,8 +173,9 @@ BUGS: tuple[Bug, ...] = (
         CORE,
         _dropped_when_heard_again,
     ),
+    Bug("evidence_ignored", "two faces make no evidence", CORE, _evidence_ignored),
     Bug("evidence_stays_home", "proofs are given to nobody", CORE, _evidence_stays_home),
-    Bug("gaps_unseen", "nobody asks for missing links", CORE, _gaps_unseen),
+    Bug("gaps_unseen", "a seal is not asked which dead links it rests on", CORE, _gaps_unseen),
     Bug("last_one_lost", "reconciliation loses the last id", CORE, _last_one_lost),
     Bug("fingerprint_only_grows", "what leaves stays counted", CORE, _fingerprint_only_grows),
     Bug("fold_left_dirty", "a second transaction is not folded", CORE, _fold_left_dirty),
@@ -160,5 +183,12 @@ BUGS: tuple[Bug, ...] = (
     Bug("one_conversation", "a broken conversation is the last", NODE, _one_conversation),
     Bug("one_dial", "nobody is dialled again", NODE, _one_dial),
     Bug("failures_ban", "whoever cannot be reached is banned", NODE, _failures_ban),
+    Bug("tasks_without_end", "a task is begun for each look", NODE, _tasks_without_end),
+    Bug(
+        "heard_for_the_first_time",
+        "an announcement is passed on for ever",
+        NODE,
+        _heard_for_the_first_time,
+    ),
     Bug("nothing_given", "what is asked for is not given", NODE, _nothing_given),
 )

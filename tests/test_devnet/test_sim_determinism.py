@@ -14,7 +14,7 @@ from tests.tidy.tree import ROOT
 SCRIPT = """
 from devnet.sim.generate import make_plan
 from devnet.sim.run import run_plan
-traces = {run_plan(make_plan("core", 3)).trace + run_plan(make_plan("node", 3)).trace
+traces = {run_plan(make_plan("core", 10)).trace + run_plan(make_plan("node", 10)).trace
           for _ in range(3)}
 print(*traces)
 """
