@@ -8,13 +8,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 READY := $(VENV)/.ready
 SOURCES := protocol storage node devnet tests
-BENCHES := $(sort $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))))
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup devnet test check fix wire swarm bench cover lock clean
+.PHONY: help setup devnet test check fix wire swarm crash damage bench cover lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +24,7 @@ setup: $(READY) ## make .venv with exactly what constraints.txt pins
 devnet: $(READY) ## run a demonstration network (make devnet ARGS=--once ends by itself)
 	@$(BIN)/minesync devnet demo $(ARGS)
 
-test: check ## check, then every test but wire and bench; what CI runs (k=... selects)
+test: check ## check, then every test but wire, bench and swarm; what CI runs (k=... selects)
 	@$(BIN)/python -m pytest --ignore=tests/tidy $(if $(k),-k "$(k)") $(ARGS)
 
 check: $(READY) ## format, lint, types, layers, shape: nothing is changed
@@ -43,12 +42,18 @@ wire: $(READY) ## tests on real sockets and real processes
 	@$(BIN)/python -m pytest -m wire tests/wire $(ARGS)
 
 swarm: $(READY) ## many seeds, many faults, every check
-	@$(BIN)/python -m pytest tests/swarm $(ARGS)
+	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
 	@$(BIN)/minesync sim run --layer core --seeds 20000
 	@$(BIN)/minesync sim run --layer node --seeds 500
 
-bench: $(READY) ## one line of JSON for each benchmark
-	@set -e; for bench in $(BENCHES); do $(BIN)/python -m tests.benchmarks.$$bench $(ARGS); done
+crash: $(READY) ## kill stores and nodes, cut the power, count what is lost (ARGS=--quick)
+	@$(BIN)/python -m tests.crash $(ARGS)
+
+damage: $(READY) ## spoil files and fail writes one by one, count what goes unseen
+	@$(BIN)/python -m tests.damage $(ARGS)
+
+bench: $(READY) ## one line of JSON for each figure (k=... selects)
+	@$(BIN)/python -m tests.benchmarks $(k)
 
 cover: $(READY) ## test with branch coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)

@@ -47,7 +47,7 @@ VALIDATORS_MIN = 3
 VALIDATORS_MAX = 5
 STATUS_INTERVAL_MS = 500
 CACHE_MIB = 16
-DISK_FREE_MIB_MIN = 16
+DISK_MIB_MIN = 16
 REQUESTS_PER_S = 10_000
 SOLVER = "node.workers.solver"
 SCORER = "node.workers.scorer"
@@ -129,7 +129,9 @@ def make_config(peer: PeerSpec, dials: list[PeerSpec]) -> Config:
         ),
         rpc=RpcConfig(host=HOST, port=peer.rpc_port, requests_per_s=REQUESTS_PER_S),
         log=LogConfig(format="console"),
-        store=StoreConfig(cache_mib=CACHE_MIB, disk_free_mib_min=DISK_FREE_MIB_MIN),
+        store=StoreConfig(
+            cache_mib=CACHE_MIB, disk_free_mib_min=DISK_MIB_MIN, disk_reserve_mib=DISK_MIB_MIN
+        ),
         sync=SyncConfig(status_interval_ms=STATUS_INTERVAL_MS),
         roles=RolesConfig(
             account=peer.account,

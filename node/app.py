@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
@@ -12,7 +13,8 @@ import trio
 
 from node.assembly import OpenTransport, Ports, run_peer
 from node.clock import SystemClock
-from node.config import Config, P2pConfig
+from node.config import MIB, Config, P2pConfig
+from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.paths import DataPaths
 from node.peer import Peer
@@ -27,12 +29,12 @@ from node.transport.libp2p_open import open_libp2p_transport
 from node.transport.limits import TransportLimits
 from protocol.genesis import Genesis
 from protocol.keys import Signer
+from storage.folder import translate_os_error
 from storage.rocks import RocksSettings
 from storage.store import Store
 
 log = structlog.get_logger("main")
 
-MIB = 1 << 20
 RNG_BITS = 64
 
 
@@ -93,6 +95,7 @@ async def run_node(
             signed=signed,
             sealed=sealed,
             box=AnswerBox(paths.root / "answers"),
+            read_free=choose_read_free(config, paths),
         )
 
         def open_door(peer: Peer) -> RpcServer:
@@ -125,6 +128,20 @@ def open_store(config: Config, paths: DataPaths, genesis: Genesis) -> Store:
         return Store.in_memory(genesis)
     settings = RocksSettings(cache_bytes=config.store.cache_mib * MIB)
     return Store.open(paths.database, genesis, settings=settings)
+
+
+def choose_read_free(config: Config, paths: DataPaths) -> ReadFree | None:
+    """Return what tells the room on the disk of the store; None for one in memory."""
+    if config.store.engine == "memory":
+        return None
+
+    def read_free() -> int:
+        try:
+            return shutil.disk_usage(paths.database).free
+        except OSError as error:
+            raise translate_os_error(error) from error
+
+    return read_free
 
 
 def choose_transport(config: Config, genesis: Genesis, identity_seed: bytes) -> OpenTransport:

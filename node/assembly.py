@@ -9,7 +9,9 @@
       │       ├ opinions              what this peer thinks of answers and miners
       │       ├ monitor               lag of the loop
       │       ├ backups               copies of the database, when asked for
-      │       └ repair                refilling after damage
+      │       ├ cleaner               drops tasks that closed long ago, if there is a retention
+      │       ├ repair                refilling after damage
+      │       └ disk                  read-only while the disk is full
       └ front ┬ door                  the RPC, if there is one
               ├ workers               one supervised program for each role
               └ registrar, miner, validator, claimer
@@ -32,8 +34,10 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
-from node.config import Config
+from node.config import MIB, Config
+from node.disk_watch import DiskWatch, ReadFree
 from node.events import Broadcast
 from node.high_water import HighWater
 from node.monitor import Monitor
@@ -48,6 +52,7 @@ from node.sealer import Sealer
 from node.state_manager import StateManager
 from node.sync.blobs import BlobFetcher
 from node.sync.manager import SyncManager
+from node.sync.peers import SyncReason
 from node.sync.server import Server
 from node.task_counts import TaskCounts
 from node.telemetry import LogControl
@@ -88,6 +93,7 @@ class Ports:
         box: answers that a miner must not lose.
         open_worker: makes workers; None: subprocesses.
         draw_bytes: draws what nobody may guess: the salts of commitments.
+        read_free: returns the bytes free where the store is; None: it lies in memory.
         is_threaded: whether many signatures at once may be verified beside the loop; a simulation
             with a clock of its own has no threads.
     """
@@ -101,6 +107,7 @@ class Ports:
     box: AnswerBox
     open_worker: OpenWorker | None = None
     draw_bytes: DrawBytes = secrets.token_bytes
+    read_free: ReadFree | None = None
     is_threaded: bool = True
 
 
@@ -146,6 +153,16 @@ async def run_peer(
     seals = None
     if sealer is not None:
         seals = Sealer(state, sealer, ports.clock, ports.sealed, sync.gossip.tell_seal_nowait)
+    resumed: list[Callable[[], None]] = [part.resume for part in (author, seals) if part]
+    disk = DiskWatch(
+        state,
+        ports.read_free,
+        reserve_bytes=config.store.disk_reserve_mib * MIB,
+        warn_bytes=config.store.disk_free_mib_min * MIB,
+        resumed=[*resumed, lambda: sync.nudge_all(SyncReason.RESUMED)],
+    )
+    # Before anything is written.
+    disk.look()
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
         faults: FaultyTransport | None = None
@@ -169,7 +186,9 @@ async def run_peer(
             roles=(*crew.names, *(("sealer",) if seals else ())),
             monitor=Monitor(ports.clock),
             counts=TaskCounts(state),
+            disk=disk,
             backups=BackupDesk(ports.store, is_threaded=ports.is_threaded),
+            cleaner=Cleaner(state, config.store.retention_epochs, is_threaded=ports.is_threaded),
             stop=trio.Event() if stop is None else stop,
             log_control=log_control,
         )
@@ -179,6 +198,8 @@ async def run_peer(
             back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)
+            back.start_soon(disk.run)
+            back.start_soon(peer.cleaner.run)
             back.start_soon(RepairWatch(state, sync.book, transport).run)
             if author is not None:
                 back.start_soon(author.run)

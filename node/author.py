@@ -24,6 +24,7 @@ from protocol.transactions import (
     compute_task_id,
     sign_transaction,
 )
+from storage.errors import Full, StorageError
 
 log = structlog.get_logger("author")
 
@@ -93,6 +94,7 @@ class Author:
         Raises:
             Rejected: the rules refuse it as things stand; nothing was stored or signed.
             SigningError: this machine must not sign now.
+            StorageError: it is not known to be on disk, and may be found there later on.
         """
         request = _Request(kind, payload, subject, refs)
         await self._send.send(request)
@@ -141,6 +143,22 @@ class Author:
                         )
                     request.done.set()
 
+    def resume(self) -> None:
+        """After a full disk: bring the mark up to what is stored, before anybody signs on it.
+
+        Raises:
+            Full: it is full again.
+            SigningError: `mark_unwritable`.
+        """
+        last = self._state.next_link(self.address)[0] - 1
+        mark = self._mark.get(self.address)
+        if last > (-1 if mark is None else mark):
+            self._raise_mark(last)
+
+    def _raise_mark(self, seq: int) -> None:
+        self._mark.raise_to(self.address, seq)
+        self._state.door.signed_up_to[self.address] = seq
+
     def _serve(self, batch: list[_Request]) -> None:
         signed: list[SignedTransaction] = []
         served: list[_Request] = []
@@ -156,16 +174,24 @@ class Author:
                 served.append(request)
         if not signed:
             return
-        self._state.store_staged(signed)
-        self._mark.raise_to(self.address, signed[-1].header.seq)
-        self._state.door.signed_up_to[self.address] = signed[-1].header.seq
+        try:
+            self._state.store_staged(signed)
+            self._raise_mark(signed[-1].header.seq)
+        except StorageError as error:
+            for request in served:
+                request.error = error
+            if not isinstance(error, Full):
+                raise
+            self._state.store.gate.shut(error)
+            return
         self._publish(signed)
         # Only now: whoever waits is told of nothing that a crash could take back.
         for request, tx in zip(served, signed, strict=True):
             request.tx = tx
 
     def _check_chain(self) -> None:
-        """Refuse to sign on a database that is older than what this account signed."""
+        """Refuse to sign on a full disk, or on a database older than what this account signed."""
+        self._state.store.gate.check()
         reason = self._state.store.needs_repair
         if reason is not None:
             raise Rejected("store_in_repair", reason, "a database refilled from peers")

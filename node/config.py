@@ -21,6 +21,7 @@ from protocol.task_types import TYPE_SLUGS
 
 DEFAULT_P2P_PORT = 7030
 DEFAULT_RPC_PORT = 7031
+MIB = 1 << 20
 _DAY_MS = 86_400_000
 
 
@@ -96,8 +97,21 @@ class StoreConfig:
         "rocks", "memory keeps nothing over a restart.", choices=("rocks", "memory")
     )
     cache_mib: int = option(16, "Block cache of the database.", least=1, most=65_536)
+    retention_epochs: int = option(
+        0,
+        "Epochs for which a task is kept after it closed for good; 0 keeps all tasks.",
+        least=0,
+        most=(1 << 31) - 1,
+    )
     disk_free_mib_min: int = option(
         512, "Free space below which the node says that it is not ready.", least=16, most=1_048_576
+    )
+    disk_reserve_mib: int = option(
+        128,
+        "Free space below which the node takes nothing in until there is more; 0 waits for a write"
+        " that fails.",
+        least=0,
+        most=1_048_576,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from node.private_files import create_private, read_private
 from protocol.errors import BlamedError
 from protocol.keys import ADDRESS_BYTES
+from storage.folder import NO_ROOM, translate_os_error
 
 SLOT_BYTES = 64
 PAIR_BYTES = 2 * SLOT_BYTES
@@ -76,6 +77,7 @@ class HighWater:
         Raises:
             SigningError: `already_signed` at or below the mark, `too_many_accounts`,
                 `mark_unwritable`.
+            Full: `disk_full`.
         """
         mark = self._marks.get(address)
         if mark is not None and seq <= mark:
@@ -98,6 +100,8 @@ class HighWater:
                 os.fdatasync(self._handle)
                 self._newer[address] = place
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise translate_os_error(error) from error
             raise SigningError("mark_unwritable", error.strerror, "a writable disk") from error
 
     def close(self) -> None:

@@ -52,6 +52,11 @@ class OpenChains:
         self._frontiers.pop(author, None)
         self._lowest.pop(author, None)
 
+    def forget_all(self) -> None:
+        """Walk every chain anew: what is stored may be other than what was."""
+        self._frontiers = {}
+        self._lowest = {}
+
     def put(self, tx: SignedTransaction) -> None:
         """Take in an open transaction."""
         author, seq = tx.header.author, tx.header.seq

@@ -6,8 +6,10 @@ import trio
 
 from node.author import Author
 from node.backups import BackupDesk
+from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
+from node.disk_watch import DiskWatch
 from node.monitor import Monitor
 from node.paths import DataPaths
 from node.roles.desk import WorkerDesk
@@ -40,7 +42,9 @@ class Peer:
         roles: the names of the roles that are on, sorted.
         monitor: how the process does.
         counts: how many tasks are in each phase.
+        disk: what shuts the store while the disk is full.
         backups: takes orders for backups.
+        cleaner: takes orders for clean-ups.
         stop: set by whoever wants the node to end.
         log_control: the log of this process, if it is this node's to steer.
     """
@@ -61,7 +65,9 @@ class Peer:
     roles: tuple[str, ...]
     monitor: Monitor
     counts: TaskCounts
+    disk: DiskWatch
     backups: BackupDesk
+    cleaner: Cleaner
     stop: trio.Event
     log_control: LogControl | None
 

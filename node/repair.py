@@ -46,7 +46,7 @@ class RepairWatch:
             return
         log.warning("repair_refilling", reason=reason, epoch=self._state.epoch)
         while True:
-            if self.is_refilled():
+            if self.is_refilled() and store.gate.fault is None:
                 store.mark_repaired()
                 log.info("repair_done", epoch=self._state.epoch)
                 return

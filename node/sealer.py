@@ -5,7 +5,9 @@ Rules:
    one seal is made, not all that were missed: nothing is gained by empty epochs in a burst.
 2. The highest epoch ever sealed is kept on disk beside the database, like the signing marks of the
    author: a database restored from yesterday must not seal the same epoch in another way.
-3. The clock moves when a seal comes, never what it means.
+3. While the disk is full no epoch ends. A seal that was signed and could not be written is the next
+   to be written, as it was.
+4. The clock moves when a seal comes, never what it means.
 """
 
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from protocol.genesis import Genesis
 from protocol.keys import Signer
 from protocol.messages import SealedIds
 from protocol.seals import compute_quorum
+from storage.errors import Full
 
 log = structlog.get_logger("sealer")
 
@@ -79,9 +82,20 @@ class Sealer:
             # Seals of ours from an earlier life may come back through peers: each starts the wait
             # anew, until the mark is reached.
             if self._state.epoch == known and not is_behind and self._state.alarm is None:
-                self._seal()
+                self.end_epoch()
             known = self._state.epoch
         log.error("sealer_stopped", reason=self._state.alarm)
+
+    def resume(self) -> None:
+        """After a full disk: bring the mark up to what is sealed, before any peer hears of it.
+
+        Raises:
+            Full: it is full again.
+            SigningError: `mark_unwritable`.
+        """
+        mark = self._mark.get(self._signer.address)
+        if self._state.epoch > (0 if mark is None else mark):
+            self._mark.raise_to(self._signer.address, self._state.epoch)
 
     def _is_behind(self) -> bool:
         if self._state.store.needs_repair is not None:
@@ -93,11 +107,16 @@ class Sealer:
         mark = self._mark.get(self._signer.address)
         log.warning("sealer_behind", epoch=self._state.epoch, sealed_before=mark)
 
-    def _seal(self) -> None:
+    def end_epoch(self) -> None:
+        """End the epoch now; on a full disk it goes on."""
         # No await in here: no peer can learn of a seal before its mark is on disk.
-        sealed = self._state.seal(self._signer, self._clock.now_ms())
-        epoch = self._state.epoch
-        self._mark.raise_to(self._signer.address, epoch)
+        try:
+            sealed = self._state.seal(self._signer, self._clock.now_ms())
+            epoch = self._state.epoch
+            self._mark.raise_to(self._signer.address, epoch)
+        except Full as error:
+            self._state.store.gate.shut(error)
+            return
         self._tell(sealed)
         count = 0 if sealed.ids is None else len(sealed.ids) // 32
         log.debug("epoch_sealed", epoch=epoch, items=count, root=self._state.state_root[:8])

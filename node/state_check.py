@@ -53,7 +53,7 @@ def check_state(store: Store) -> Generator[int, None, StateReport]:
     epoch, wanted = store.head.epoch, store.head.state_root
     is_whole = store.totals.rows <= ROWS_MAX
     scans = [(table, store.rows.scan(table)) for table in ALL]
-    rows_hash = LtHash()
+    rows_hash = LtHash.from_bytes(store.pruned.lanes)
     rows: dict[Key, Any] = {}
     count = 0
     for table, scan in scans:

@@ -6,7 +6,9 @@ Rules:
 2. Disk first, memory after: nothing in memory says what a crash could take back.
 3. Stored is not folded. Storing asks only the stateless check and the author's chain; folding is
    redone from the set whenever it is needed.
-4. Equal sets with unequal roots is our bug: folding stops, everything is kept, the alarm is told.
+4. After a write that failed nobody knows what is on disk: the store takes no further one, and what
+   is in memory is read anew by `resume`.
+5. Equal sets with unequal roots is our bug: folding stops, everything is kept, the alarm is told.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,6 +50,7 @@ from protocol.seals import (
     sign_seal,
 )
 from protocol.transactions import SignedTransaction
+from storage.errors import StorageError
 from storage.store import Store
 
 log = structlog.get_logger("state")
@@ -68,15 +71,33 @@ class StateManager:
         self._anchors: dict[int, bytes] = {}
         # What the next seal takes in, checked against its root; it may wait long for an item.
         self._next_ids: tuple[bytes, list[bytes]] = (b"", [])
+        # Our own seal until it is on disk: no other one of its epoch is signed.
+        self._signed: tuple[Seal, list[bytes]] | None = None
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
-        self._rebuild()
+        self._read_open()
 
-    def _rebuild(self) -> None:
-        """Build the open set from what is on disk."""
-        journal = self.store.journal
-        opened, evidence = journal.open_transactions(), journal.open_evidence()
-        self._bury(self.open.rebuild(self._read_standing(), opened, evidence))
+    def resume(self) -> None:
+        """Open the store again after a full disk and stand on what is on disk.
+
+        A seal of ours whose write failed is written now, before anything else.
+
+        Raises:
+            Full: there is too little room yet; all stays as it was.
+            StorageError: as `Store.reopen`.
+        """
+        self.store.reopen()
+        self._anchors = {}
+        self._next_ids = (b"", [])
+        self.open.chains.forget_all()
+        self._read_open()
+        if self._signed is not None:
+            seal, ids = self._signed
+            if seal.content.epoch > self.epoch:
+                self.apply_seal(seal, ids)
+            self._signed = None
+        # Whoever waits for an event may have missed it: that of a write that was told as failed.
+        self.broadcast.tell_nowait(Sealed(self.epoch))
 
     # ------------------------------------------------------------------------------ reading
 
@@ -105,6 +126,13 @@ class StateManager:
             open_fingerprint=view.fingerprint(),
             state_root=self.state_root,
         )
+
+    def _read_open(self) -> None:
+        journal = self.store.journal
+        gone = self.open.rebuild(
+            self._read_standing(), journal.open_transactions(), journal.open_evidence()
+        )
+        self._bury(gone)
 
     def _read_standing(self) -> Standing:
         head = self.store.head
@@ -141,7 +169,7 @@ class StateManager:
         self.store.put_transactions(transactions, is_replacing=is_replacing)
         self._bury(self.open.add_many(transactions))
         if buggify("refold"):
-            self._rebuild()
+            self._read_open()
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
     def _bury(self, gone: Gone) -> None:
@@ -166,9 +194,25 @@ class StateManager:
         self.open.add(tx)
 
     def store_staged(self, transactions: Sequence[SignedTransaction]) -> None:
-        """Put staged transactions on disk, all in one synced write."""
-        self.store.put_transactions(transactions)
+        """Put staged transactions on disk, all in one synced write.
+
+        Raises:
+            StorageError: they may not be there; they are staged no more.
+        """
+        try:
+            self.store.put_transactions(transactions)
+        except StorageError:
+            self._unstage(transactions)
+            raise
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), None))
+
+    def _unstage(self, transactions: Sequence[SignedTransaction]) -> None:
+        opened, staged = self.open, {tx.tx_id for tx in transactions}
+        for author in sorted({tx.header.author for tx in transactions}):
+            opened.chains.forget(author)
+        left = [tx for key, tx in opened.transactions.items() if key not in staged]
+        # Over the same seal nothing is gone that was not before.
+        opened.rebuild(opened.standing, left, opened.evidence)
 
     def accept_evidence(self, proof: bytes) -> bool:
         """Store evidence that is new; return whether it was.
@@ -220,7 +264,11 @@ class StateManager:
 
         Returns:
             The seal and the ids it takes in, to be told to the peers.
+
+        Raises:
+            StorageError: it may not be on disk; nothing is signed before `resume`.
         """
+        self.store.gate.check()
         effective = self.open.effective
         items = SealedSet(
             tuple(effective[key] for key in sorted(effective)),
@@ -241,7 +289,9 @@ class StateManager:
         seal_hash = check_seal(
             self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers
         )
+        self._signed = (seal, ids)
         self._commit(seal, seal_hash, ids, outcome, rows_hash)
+        self._signed = None
         return SealedIds(seal.to_bytes(), pack_ids(ids))
 
     def check_next_seal(self, seal: Seal) -> bytes:

@@ -30,7 +30,8 @@ _ZERO_WIDTH_SPACE = "\u200b"
 _LENGTH_FLOORS = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
 _LENGTH_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 
-_UNSIGNED, _BYTES, _TEXT, _ARRAY = 0, 2, 3, 4
+_UNSIGNED, _BYTES, _TEXT, _ARRAY, _SIMPLE = 0, 2, 3, 4, 7
+_SMALL_MAX = 23
 _FALSE, _TRUE, _NULL = 0xF4, 0xF5, 0xF6
 
 
@@ -62,50 +63,49 @@ def scan(data: bytes) -> None:
     """
     size = len(data)
     position = 0
-    items = 0
-    open_arrays: list[int] = []
-    while True:
+    items = left = 1
+    # What is left to read in each array around the innermost one.
+    outer: list[int] = []
+    while left:
         if position >= size:
             raise Rejected("codec_truncated", f"{size} bytes", "a whole item")
-        items += 1
-        if items > ITEMS_MAX:
-            raise Rejected("codec_too_many_items", f"over {ITEMS_MAX}", f"at most {ITEMS_MAX}")
         head = data[position]
         position += 1
-        major = head >> 5
-        if major == 7:
-            if head not in (_FALSE, _TRUE, _NULL):
-                raise Rejected("codec_forbidden_type", f"byte {head:#04x}", "true, false or null")
-            argument = 0
-        elif major in (_UNSIGNED, _BYTES, _TEXT, _ARRAY):
-            argument = head & 31
-            if argument >= 24:
+        left -= 1
+        # Most items are small integers, which end with their head.
+        if head > _SMALL_MAX:
+            major, argument = head >> 5, head & 31
+            if major not in (_UNSIGNED, _BYTES, _TEXT, _ARRAY):
+                _check_simple(head)
+            elif argument >= 24:
                 argument, position = _read_argument(data, argument, position)
-        else:
-            raise Rejected("codec_forbidden_type", f"byte {head:#04x}", "int, bytes, text or array")
-        if major in (_BYTES, _TEXT):
-            end = position + argument
-            if end > size:
-                raise Rejected("codec_truncated", f"{size} bytes", f"{end}")
-            if major == _TEXT:
-                _check_text(data[position:end])
-            position = end
-        elif major == _ARRAY and argument:
-            if argument > size - position:
-                raise Rejected("codec_truncated", f"{argument} items announced", "their bytes")
-            if len(open_arrays) == DEPTH_MAX:
-                raise Rejected("codec_too_deep", f"over {DEPTH_MAX}", f"at most {DEPTH_MAX}")
-            open_arrays.append(argument)
-            continue
-        while open_arrays:
-            open_arrays[-1] -= 1
-            if open_arrays[-1]:
-                break
-            open_arrays.pop()
-        if not open_arrays:
-            break
+            if major in (_BYTES, _TEXT):
+                end = position + argument
+                if end > size:
+                    raise Rejected("codec_truncated", f"{size} bytes", f"{end}")
+                if major == _TEXT:
+                    _check_text(data[position:end])
+                position = end
+            elif major == _ARRAY and argument:
+                if argument > size - position:
+                    raise Rejected("codec_truncated", f"{argument} items announced", "their bytes")
+                items += argument
+                if items > ITEMS_MAX:
+                    raise Rejected("codec_too_many_items", f"{items}", f"at most {ITEMS_MAX}")
+                if len(outer) == DEPTH_MAX:
+                    raise Rejected("codec_too_deep", f"over {DEPTH_MAX}", f"at most {DEPTH_MAX}")
+                outer.append(left)
+                left = argument
+        while not left and outer:
+            left = outer.pop()
     if position != size:
         raise Rejected("codec_trailing_bytes", f"{size - position} after the item", "none")
+
+
+def _check_simple(head: int) -> None:
+    if head not in (_FALSE, _TRUE, _NULL):
+        wanted = "true, false or null" if head >> 5 == _SIMPLE else "int, bytes, text or array"
+        raise Rejected("codec_forbidden_type", f"byte {head:#04x}", wanted)
 
 
 def _read_argument(data: bytes, info: int, position: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Rules:
 2. Inside one epoch and subject: the time moves due, then the transactions by (stage of the kind,
    tie), then the moves by threshold. All answers are heard before any verdict on them.
 3. Nothing is dropped: what cannot apply at its place is kept with a ruling.
+4. About a task that closed long ago one ruling is given, whatever is asked (`protocol.closing`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from protocol.chains import compute_evidence_id
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.hashing import compute_hash
+from protocol.lifecycle import find_archived
 from protocol.miners import settle_miners
 from protocol.params import Params
 from protocol.records import Ruling
@@ -100,8 +102,9 @@ def fold_subject(
     apply_time_moves(book, subject)
     rulings = []
     applied = []
+    archived = find_archived(view, params, subject, epoch.number) if transactions else None
     for tx in sorted(transactions, key=lambda tx: compute_order(tx, epoch.beacon)):
-        reason = unfunded.get(tx.tx_id) or _try_to_apply(book, tx)
+        reason = unfunded.get(tx.tx_id) or archived or _try_to_apply(book, tx)
         if reason is None:
             applied.append(tx)
         else:

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 from protocol.book import Book, Pot, Refused
+from protocol.closing import compute_archive_epochs
 from protocol.consensus import compute_weight
+from protocol.params import Params
 from protocol.phases import MinerStatus, TaskStatus, Trigger, require_move
 from protocol.records import TRANSITIONS_MAX, Miner, Submission, Task, Transition
 from protocol.tables import MINERS, SUBMISSIONS, TASKS
+from protocol.view import StateView
 
 
 def require_task(book: Book, task_id: bytes) -> Task:
@@ -39,6 +42,22 @@ def require_before(epoch: int, deadline: int) -> None:
     """
     if epoch > deadline:
         raise Refused("deadline_passed", f"epoch {epoch}", f"at most {deadline}")
+
+
+def find_archived(view: StateView, params: Params, subject: bytes, epoch: int) -> Refused | None:
+    """Return why transactions about a subject are refused in an epoch, if it is archived.
+
+    Args:
+        view: the state as the last seal left it.
+        params: the numbers of the network.
+        subject: of the transactions; what is no task is never archived.
+        epoch: the one that takes them in.
+    """
+    closed = view.closed_at(subject)
+    if closed is None or epoch <= closed + compute_archive_epochs(params):
+        return None
+    wanted = f"at most {compute_archive_epochs(params)} epochs after that"
+    return Refused("task_archived", f"closed in epoch {closed}", wanted)
 
 
 def is_taking_part(miner: Miner) -> bool:

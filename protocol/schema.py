@@ -163,23 +163,20 @@ def _compile_int(bound: Any) -> tuple[Writer, Reader]:
 
 
 def _compile_sized(kind: type, bound: Any) -> tuple[Writer, Reader]:
-    exact = bound.size if isinstance(bound, Exactly) else None
-    most = bound.size if isinstance(bound, AtMost) else codec.BYTES_MAX
-    wanted = f"{exact} bytes" if exact is not None else f"at most {most} bytes"
-
-    def is_fit(value: Any) -> bool:
-        size = len(value.encode("utf-8")) if kind is str else len(value)
-        return size == exact if exact is not None else size <= most
+    most = bound.size if isinstance(bound, (Exactly, AtMost)) else codec.BYTES_MAX
+    least = most if isinstance(bound, Exactly) else 0
+    wanted = f"{most} bytes" if isinstance(bound, Exactly) else f"at most {most} bytes"
+    measure: Callable[[Any], int] = _count_utf8 if kind is str else len
 
     def write(value: Any) -> Any:
-        if not is_fit(value):
+        if not least <= measure(value) <= most:
             raise InvariantBroken(f"{_describe(value)}, wanted {wanted}")
         return value
 
     def read(value: Any, path: str) -> Any:
         if type(value) is not kind:
             raise Rejected("field_type", f"{path} {_describe(value)}", kind.__name__)
-        if not is_fit(value):
+        if not least <= measure(value) <= most:
             raise Rejected("field_size", f"{path} {_describe(value)}", wanted)
         return value
 
@@ -250,6 +247,10 @@ def _compile_optional(hint: Any) -> tuple[Writer, Reader]:
         return None if value is None else reader(value, path)
 
     return write, read
+
+
+def _count_utf8(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
 
 
 def _describe(value: object) -> str:

@@ -1,11 +1,12 @@
-"""What the fold asks of the sealed state: three questions, declared by the one who asks them."""
+"""What the fold asks of the sealed state: four questions, declared by the one who asks them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from protocol.closing import compute_closed_epoch
 from protocol.phases import TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, MINERS, TASKS, Table
+from protocol.tables import BY_NAME, MINERS, REWARDS, TASKS, Table, reward_key
 
 T = TypeVar("T")
 
@@ -13,12 +14,16 @@ Key = tuple[str, bytes]
 """A row's address: the name of its table and its key there."""
 
 
-class StateView(Protocol):
-    """The state as one seal left it; reads never change under the reader."""
+class RowReader(Protocol):
+    """Whatever gives rows."""
 
     def get(self, table: Table[T], key: bytes) -> T | None:
         """Return one row, or None."""
         ...
+
+
+class StateView(RowReader, Protocol):
+    """The state as one seal left it; reads never change under the reader."""
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
         """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
@@ -26,6 +31,13 @@ class StateView(Protocol):
 
     def validators(self) -> Sequence[bytes]:
         """Return the sorted addresses of all miners registered as validators."""
+        ...
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown.
+
+        `protocol.closing` says what that is; the answer outlives the rows of the task.
+        """
         ...
 
 
@@ -43,6 +55,12 @@ def compute_next_deadline(task: Task) -> int | None:
             return None if task.settled else times.dispute_deadline
         case _:
             return None
+
+
+def find_closed_epoch(view: RowReader, task: Task) -> int | None:
+    """Return the epoch in which a task closed for good, by its rows; None while it has not."""
+    key = reward_key(task.task_id, task.lifecycle.round)
+    return compute_closed_epoch(task, view.get(REWARDS, key))
 
 
 def is_validator(miner: Miner) -> bool:
@@ -70,6 +88,10 @@ class EpochView:
         if self._validators is None:
             self._validators = tuple(self._view.validators())
         return self._validators
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown."""
+        return self._view.closed_at(task_id)
 
 
 class MemoryView:
@@ -110,3 +132,8 @@ class MemoryView:
             for (name, key), row in self.rows.items()
             if name == MINERS.name and is_validator(row)
         )
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown."""
+        task = self.get(TASKS, task_id)
+        return None if task is None else find_closed_epoch(self, task)

@@ -248,7 +248,7 @@ def check_outside(store: Store, folder: Path) -> None:
     Raises:
         StorageError: `backup_inside_database`.
     """
-    engine = store.engine.inner
+    engine = store.gate.inner
     if isinstance(engine, RocksEngine):
         database = engine.path.resolve()
         if folder.resolve().is_relative_to(database):

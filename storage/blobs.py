@@ -76,14 +76,12 @@ class Blobs:
             batch.put(PIECES, content_hash + offset.to_bytes(8, "big"), piece)
         self._engine.write(batch, sync=True)
 
-    def delete(self, content_hash: bytes) -> int:
+    def stage_delete(self, batch: Batch, content_hash: bytes) -> int:
         """Remove a blob that nothing needs any more; return the bytes freed."""
         size = self.size(content_hash)
         if size is None:
             return 0
-        batch = Batch()
         batch.delete(BLOBS, content_hash)
         for offset in range(0, size, PIECE_BYTES):
             batch.delete(PIECES, content_hash + offset.to_bytes(8, "big"))
-        self._engine.write(batch, sync=False)
         return size

@@ -4,6 +4,7 @@ Records are frozen, so that one may be handed out many times. The bound is in by
 a task with 255 participants weighs what it weighs. That a row does not exist is remembered too.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,34 +19,38 @@ ENTRY_BYTES = 128
 class RowCache:
     """Decoded rows by table and key."""
 
+    # Not cachetools: it keeps a second map of sizes, takes twice as long to evict, and answers a
+    # row above the bound with an error that leaves the old copy in place.
+
     def __init__(self, bytes_max: int = CACHE_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._entries: dict[Key, tuple[Any, int]] = {}
+        # Not a plain dictionary: finding its first key walks over every hole that evictions left.
+        self._entries: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self.hits = 0
         self.misses = 0
 
     def find(self, place: Key) -> tuple[bool, Any]:
         """Return (True, row or None) if the place is known, else (False, None)."""
-        entry = self._entries.pop(place, None)
+        entry = self._entries.get(place)
         if entry is None:
             self.misses += 1
             return False, None
-        # A dictionary keeps the order of insertion: what was used last stands last.
-        self._entries[place] = entry
+        self._entries.move_to_end(place)
         self.hits += 1
         return True, entry[0]
 
     def put(self, place: Key, row: Any, row_bytes: int) -> None:
         """Remember a row, or with None that there is none."""
-        self._forget(place)
+        self.forget(place)
         size = row_bytes + ENTRY_BYTES
         if size > self._bytes_max:
             return
         self._entries[place] = (row, size)
         self._bytes += size
         while self._bytes > self._bytes_max:
-            self._forget(next(iter(self._entries)))
+            _, (_, evicted) = self._entries.popitem(last=False)
+            self._bytes -= evicted
 
     def update(self, changes: Iterable[tuple[Key, Any, int]]) -> None:
         """Take in rows that were just written: (place, row or None, bytes)."""
@@ -57,7 +62,8 @@ class RowCache:
         self._entries.clear()
         self._bytes = 0
 
-    def _forget(self, place: Key) -> None:
+    def forget(self, place: Key) -> None:
+        """Know nothing of a place any more."""
         entry = self._entries.pop(place, None)
         if entry is not None:
             self._bytes -= entry[1]

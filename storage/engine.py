@@ -26,6 +26,7 @@ NODE_TABLES = (
     "accounts",
     "ledger",
     "rulings",
+    "tombstones",
     "transactions",
     "author_chains",
     "open_set",
@@ -113,6 +114,14 @@ class Engine(Protocol):
 
     def properties(self) -> Mapping[str, Mapping[str, int]]:
         """Return figures by table: at least `keys` (estimated) and `bytes`."""
+        ...
+
+    def reopen(self) -> None:
+        """Close and open again, with all that is on disk; running scans end as after `close`.
+
+        Raises:
+            Full: there is too little room to open; reads go on as before.
+        """
         ...
 
     def close(self) -> None:

@@ -4,8 +4,9 @@
     FLOOR    16 bytes: the sequence number of the last synced write and a check value
     rocks/   the database's own files
 
-The floor is written in place after every synced write, into the page cache only: it may be older
-than the truth after a power cut, never newer. The lock on the folder is a lock on this file.
+The floor is synced once, before the marker says "ready", and then written in place after every
+synced write, into the page cache only: after a power cut it may be older than the truth, never
+newer. The lock on the folder is a lock on this file.
 """
 
 import errno
@@ -19,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import Corrupt, FormatTooNew, Full, InUse, StorageError, WrongNetwork
+from storage.log_shape import check_logs, cut_logs
 
 FORMAT = 1
 KIND = "minesync database"
 MARKER_BYTES_MAX = 4_096
 FLOOR_BYTES = 16
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when the disk or a quota is full."""
 _CREATING, _READY = "creating", "ready"
 
 
@@ -35,13 +39,14 @@ class Folder:
         self.network = network
         self.rocks = path / "rocks"
         self._marker = path / "MARKER"
+        self._draft = path / "MARKER.new"
         self._floor = path / "FLOOR"
         self._floor_fd = -1
 
     def prepare(self, *, is_salvage: bool = False) -> bool:
         """Check and lock the folder, or create it; return whether the database is still to come.
 
-        In a salvage the database's own files are not asked for.
+        In a salvage the database's own files are not asked for, and logs are cut at a trap.
 
         Raises:
             WrongNetwork: `foreign_folder` or `wrong_network`.
@@ -49,7 +54,7 @@ class Folder:
             InUse: `database_in_use`.
             Corrupt: `database_damaged`, when files that must be there are not.
         """
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if self.is_empty():
             self.create()
         state = self.check_marker()
         self.lock(is_new=state == _CREATING)
@@ -57,9 +62,20 @@ class Folder:
             # The process died inside the very first open: nothing was ever acknowledged.
             shutil.rmtree(self.rocks, ignore_errors=True)
             return True
-        if not is_salvage:
-            self._check_files()
+        try:
+            if is_salvage:
+                cut_logs(self.rocks)
+            else:
+                self._check_files()
+        except OSError as error:
+            raise translate_os_error(error) from error
         return False
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it, or only the draft of a marker that a kill left behind."""
+        if not self.path.exists():
+            return True
+        return {entry.name for entry in self.path.iterdir()} <= {self._draft.name}
 
     def create(self) -> None:
         """Make the folder and its marker.
@@ -67,7 +83,7 @@ class Folder:
         Raises:
             StorageError: `folder_not_empty`.
         """
-        if self.path.exists() and any(self.path.iterdir()):
+        if not self.is_empty():
             raise StorageError("folder_not_empty", self.path, "a new or empty folder")
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,8 +92,10 @@ class Folder:
             raise translate_os_error(error) from error
 
     def mark_ready(self) -> None:
-        """Record that the database exists: from now on its absence is damage."""
+        """Record that the database exists: from now on its absence is damage. It is locked."""
         try:
+            # The floor must not be a name without content after a power cut.
+            os.fsync(self._floor_fd)
             self._write_marker(_READY)
         except OSError as error:
             raise translate_os_error(error) from error
@@ -183,7 +201,7 @@ class Folder:
         """
         free = shutil.disk_usage(self.path).free
         if free < bytes_min:
-            raise Full("disk_full", f"{free} bytes free", f"at least {bytes_min}")
+            raise build_full(free, bytes_min)
 
     def close(self) -> None:
         """Release the lock; a second close is no error."""
@@ -197,6 +215,7 @@ class Folder:
         # RocksDB keeps a log open at all times and opens without a word when it has been deleted.
         if not any(self.rocks.glob("*.log")):
             raise Corrupt("database_damaged", "no write-ahead log", "at least one")
+        check_logs(self.rocks)
 
     def _read_marker(self) -> dict[str, Any]:
         try:
@@ -223,14 +242,15 @@ class Folder:
 
     def _write_marker(self, state: str) -> None:
         marker = {"kind": KIND, "format": FORMAT, "network": self.network.hex(), "state": state}
-        fresh = self._marker.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self._draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+        )
         try:
             os.write(descriptor, json.dumps(marker, indent=1).encode() + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(fresh, self._marker)
+        os.replace(self._draft, self._marker)
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -252,10 +272,15 @@ def read_holder(path: Path) -> str:
     return f"{path} held by a process that left no node.lock"
 
 
+def build_full(bytes_free: int, bytes_min: int) -> Full:
+    """Return the error for a disk with too little room."""
+    return Full("disk_full", f"{bytes_free} bytes free", f"at least {bytes_min}")
+
+
 def translate_os_error(error: OSError) -> StorageError:
     """Return our error for a failed call to the system."""
     text = f"{error.filename or 'a file'}: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         return Full("disk_full", text, "room on the disk")
     return StorageError("storage_failed", text, "a working disk")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from protocol.closing import compute_moved_epoch, is_paid_out
 from protocol.phases import RewardState, TaskStatus
 from protocol.records import (
     ROLE_SOLVER,
@@ -35,7 +36,7 @@ from storage.local_tables import FRAUD
 T = TypeVar("T")
 
 INDEX_TABLE = "ai_index_mappings"
-INDEXES_VERSION = 2
+INDEXES_VERSION = 3
 """Raised when any function here changes; a store with another one rebuilds all indexes at open."""
 
 Parts = tuple[Part, ...]
@@ -80,23 +81,18 @@ def _when_active(task: Task) -> Iterable[Parts]:
         yield (task.lifecycle.published_at,)
 
 
-def compute_settled_epoch(task: Task) -> int | None:
-    """Return the epoch whose seal settled a task, None if none has."""
-    times = task.lifecycle
-    if not task.settled or times.dispute_deadline is None:
-        return None
-    return max([times.dispute_deadline + 1, *(move.epoch for move in times.transitions)])
-
-
-def compute_moved_epoch(task: Task) -> int:
-    """Return the epoch whose seal last moved a task; answers and votes alone move none."""
-    times = task.lifecycle
-    moves = [move.epoch for move in times.transitions]
-    return max([times.published_at, compute_settled_epoch(task) or 0, *moves])
-
-
 def _task_moved(task: Task) -> Iterable[Parts]:
     yield (compute_moved_epoch(task),)
+
+
+def _task_closed(task: Task) -> Iterable[Parts]:
+    if is_paid_out(task):
+        yield (compute_moved_epoch(task),)
+
+
+def _task_input(task: Task) -> Iterable[Parts]:
+    if task.terms.data_bytes:
+        yield (task.terms.data_hash,)
 
 
 def _task_status(task: Task) -> Iterable[Parts]:
@@ -136,6 +132,11 @@ def _submission_task(submission: Submission) -> Iterable[Parts]:
     yield (submission.task_id, submission.committed_at)
 
 
+def _submission_content(submission: Submission) -> Iterable[Parts]:
+    if submission.content_hash is not None:
+        yield (submission.content_hash,)
+
+
 def _submission_miner(submission: Submission) -> Iterable[Parts]:
     yield (submission.miner, submission.committed_at)
 
@@ -166,11 +167,15 @@ TASKS_BY_PUBLISHER = Index("tasks_by_publisher", TASKS, _task_publisher)
 TASKS_BY_TYPE = Index("tasks_by_type", TASKS, _task_type)
 TASKS_BY_DUE = Index("tasks_by_due", TASKS, _task_due)
 TASKS_BY_MOVE = Index("tasks_by_move", TASKS, _task_moved)
+TASKS_CLOSED = Index("tasks_closed", TASKS, _task_closed)
+"""What clean-up looks through: all of it may have closed for good, and nothing else can have."""
+TASKS_BY_INPUT = Index("tasks_by_input", TASKS, _task_input)
 MINERS_BY_ROLE = Index("miners_by_role", MINERS, _miner_roles)
 MINERS_BY_SPECIALIZATION = Index("miners_by_specialization", MINERS, _miner_specializations)
 MINERS_BY_REPUTATION = Index("miners_by_reputation", MINERS, _miner_reputation)
 SUBMISSIONS_BY_TASK = Index("submissions_by_task", SUBMISSIONS, _submission_task)
 SUBMISSIONS_BY_MINER = Index("submissions_by_miner", SUBMISSIONS, _submission_miner)
+SUBMISSIONS_BY_CONTENT = Index("submissions_by_content", SUBMISSIONS, _submission_content)
 VALIDATIONS_BY_VALIDATOR = Index("validations_by_validator", VALIDATIONS, _validation_validator)
 REWARDS_UNCLAIMED = Index("rewards_unclaimed", REWARDS, _unclaimed)
 RULINGS_BY_SUBJECT = Index("rulings_by_subject", RULINGS, _ruling_subject)
@@ -185,11 +190,14 @@ INDEXES: tuple[Index[Any], ...] = (
     TASKS_BY_TYPE,
     TASKS_BY_DUE,
     TASKS_BY_MOVE,
+    TASKS_CLOSED,
+    TASKS_BY_INPUT,
     MINERS_BY_ROLE,
     MINERS_BY_SPECIALIZATION,
     MINERS_BY_REPUTATION,
     SUBMISSIONS_BY_TASK,
     SUBMISSIONS_BY_MINER,
+    SUBMISSIONS_BY_CONTENT,
     VALIDATIONS_BY_VALIDATOR,
     REWARDS_UNCLAIMED,
     RULINGS_BY_SUBJECT,

@@ -213,9 +213,10 @@ class Journal:
         row = self.evidence(evidence_id)
         return None if row is None else row.proof
 
-    def all_evidence(self) -> list[tuple[bytes, EvidenceRow]]:
-        """Return all evidence by id."""
-        return [(key, _read_evidence_row(data)) for key, data in self._engine.scan(EVIDENCE)]
+    def all_evidence(self) -> Iterator[tuple[bytes, EvidenceRow]]:
+        """Return all evidence by id, as of now."""
+        rows = self._engine.scan(EVIDENCE)
+        return ((key, _read_evidence_row(data)) for key, data in rows)
 
     def open_evidence(self) -> dict[bytes, tuple[bytes, int]]:
         """Return (author, seq) by id of the evidence that no seal took in yet."""
@@ -278,9 +279,13 @@ class Journal:
 
     def sealed_ids(self, epoch: int) -> list[bytes]:
         """Return the sorted ids that an epoch's seal takes in; none for an unknown epoch."""
+        return list(self.iterate_sealed_ids(epoch))
+
+    def iterate_sealed_ids(self, epoch: int) -> Iterator[bytes]:
+        """Return the ids of an epoch's seal one by one, for whoever pauses between them."""
         prefix = _IDS + _number(epoch)
-        packed = b"".join(ids for _, ids in self._engine.scan(SEALS, prefix, prefix_end(prefix)))
-        return [packed[i : i + HASH_BYTES] for i in range(0, len(packed), HASH_BYTES)]
+        for _, ids in self._engine.scan(SEALS, prefix, prefix_end(prefix)):
+            yield from (ids[i : i + HASH_BYTES] for i in range(0, len(ids), HASH_BYTES))
 
     def read_sealed_ids(self, epoch: int, offset: int, most: int) -> list[bytes]:
         """Return at most `most` of the sorted ids of an epoch's seal from a place on."""

@@ -6,8 +6,9 @@ Rule 2: nothing here is synced: what a crash takes is computed again from the se
 Rule 3: rows of another release are not read: they are dropped at open and computed anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, TypeVar
 
 from protocol.errors import Rejected
@@ -16,7 +17,7 @@ from protocol.records import Submission
 from protocol.schema import Between, decode_record, encode_record
 from protocol.tables import Table
 from storage.commit import stage_changes
-from storage.engine import BATCH_ITEMS_MAX, Batch, Engine
+from storage.engine import Batch, Engine
 from storage.errors import Corrupt
 from storage.indexes import (
     FRAUD_FLAGGED,
@@ -44,6 +45,8 @@ ROWS_VERSION = 1
 """Of all four tables together; raised when a record changes."""
 METRICS_EPOCHS_MAX = 100_000
 """Rows of network metrics that are kept, the latest ones: some days of a large network."""
+CLEARED_ROWS = 256
+"""Rows that one step of a clearing drops: about a millisecond."""
 PRUNED_MAX = 64
 """Old rows dropped with a new one: more than one, so that a smaller bound is reached in time."""
 
@@ -65,15 +68,23 @@ class Progress:
     flagged: Count
 
 
+_UNKNOWN = Progress(0, 0, 0)
+
+
 class LocalStore:
     """Reads and writes of opinions. One task writes; whoever likes reads."""
 
     def __init__(self, engine: Engine, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
+        self.reload()
+
+    def reload(self) -> None:
+        """Read anew how the rows came to be; drop those of another release."""
         self.progress = self._read_progress()
         if self.progress.version != ROWS_VERSION:
-            self.clear(0)
+            for _ in self.clear_steps(0):
+                pass
 
     # ------------------------------------------------------------------------------- writing
 
@@ -105,19 +116,42 @@ class LocalStore:
                 break
         self._write(changes, self.progress)
 
-    def clear(self, ruleset: int) -> None:
-        """Forget all opinions; those that follow are by this ruleset.
+    def drop_analyses(self, submission_ids: Iterable[bytes]) -> None:
+        """Forget what is thought of answers that are about to be dropped."""
+        changes = []
+        for key in submission_ids:
+            before = self._rows.get(FRAUD, key)
+            if before is not None:
+                changes.append(Change(FRAUD, key, before, None))
+        if changes:
+            flagged = sum(change.before.flagged for change in changes)
+            progress = replace(self.progress, flagged=self.progress.flagged - flagged)
+            self._write(changes, progress)
 
-        Stopped anywhere, it is run again at the next open: the progress is written last.
+    def drop_metrics(self, upto: int) -> Iterator[None]:
+        """Forget the metrics of an epoch and of all before it, but the latest; in slices."""
+        latest = self.metrics_latest()
+        if latest is None:
+            return
+        end = metrics_key(min(upto + 1, latest.epoch))
+        rows = self._rows.scan(METRICS, b"", end)
+        while slice_ := list(islice(rows, PRUNED_MAX)):
+            changes = [Change(METRICS, key, row, None) for key, row in slice_]
+            self._write(changes, self.progress)
+            yield
+
+    def clear_steps(self, ruleset: int) -> Iterator[None]:
+        """Forget all opinions in small steps; those that follow are by this ruleset.
+
+        It yields between steps, and whoever drives it may let others read there. Stopped anywhere,
+        it is run again at the next open: the progress is written last.
         """
-        unknown = Batch()
-        unknown.put(META, _PROGRESS, encode_record(Progress(0, 0, 0)))
-        self._engine.write(unknown, sync=False)
+        self._write([], _UNKNOWN)
+        # Before the rows: an index names no row that is gone.
         flagged = FRAUD_FLAGGED.prefix()
-        self._drop(INDEX_TABLE, flagged, prefix_end(flagged))
+        yield from self._drop(INDEX_TABLE, flagged, prefix_end(flagged))
         for table in LOCAL_TABLES:
-            self._drop(table.name, b"", None)
-        self._rows.cache.clear()
+            yield from self._drop(table.name, b"", None)
         self._write([], Progress(ROWS_VERSION, ruleset, 0))
 
     # ------------------------------------------------------------------------------- reading
@@ -241,19 +275,21 @@ class LocalStore:
         self.progress = progress
         self._rows.cache.update(updates)
 
-    def _drop(self, table: str, lower: bytes, upper: bytes | None) -> None:
-        batch = Batch()
-        for key, _ in self._engine.scan(table, lower, upper):
-            batch.delete(table, key)
-            if len(batch) == BATCH_ITEMS_MAX:
-                self._engine.write(batch, sync=False)
-                batch = Batch()
-        self._engine.write(batch, sync=False)
+    def _drop(self, table: str, lower: bytes, upper: bytes | None) -> Iterator[None]:
+        rows = self._engine.scan(table, lower, upper)
+        while keys := [key for key, _ in islice(rows, CLEARED_ROWS)]:
+            batch = Batch()
+            for key in keys:
+                batch.delete(table, key)
+            self._engine.write(batch, sync=False)
+            for key in keys:
+                self._rows.cache.forget((table, key))
+            yield
 
     def _read_progress(self) -> Progress:
         data = self._engine.get(META, _PROGRESS)
         if data is None:
-            return Progress(0, 0, 0)
+            return _UNKNOWN
         try:
             return decode_record(Progress, data)
         except Rejected as error:

@@ -11,7 +11,7 @@ from storage.errors import Closed
 class _Scan:
     """One running scan; it holds the lists it began with."""
 
-    __slots__ = ("__weakref__", "_end", "_engine", "_keys", "_place", "_step", "_values")
+    __slots__ = ("__weakref__", "_end", "_engine", "_keys", "_life", "_place", "_step", "_values")
 
     def __init__(
         self,
@@ -21,6 +21,7 @@ class _Scan:
         places: range,
     ) -> None:
         self._engine = engine
+        self._life = engine.life
         self._keys = keys
         self._values = values
         self._place = places.start
@@ -31,7 +32,7 @@ class _Scan:
         return self
 
     def __next__(self) -> Row:
-        self._engine.check_open()
+        self._engine.check_open(self._life)
         if self._place == self._end:
             raise StopIteration
         key = self._keys[self._place]
@@ -74,14 +75,16 @@ class MemoryEngine:
     def __init__(self, tables: Sequence[str] = TABLES) -> None:
         self._tables = {name: _Table() for name in tables}
         self._is_closed = False
+        self.life = 0
+        """How often it was opened again: a scan does not outlive a close."""
 
-    def check_open(self) -> None:
-        """Check that the engine is open.
+    def check_open(self, life: int | None = None) -> None:
+        """Check that the engine is open, for a scan: that it was never closed since.
 
         Raises:
             Closed: it is not.
         """
-        if self._is_closed:
+        if self._is_closed or life not in (None, self.life):
             raise Closed("storage_closed", "a call after close", "an open database")
 
     def get(self, table: str, key: bytes) -> bytes | None:
@@ -149,3 +152,4 @@ class MemoryEngine:
     def reopen(self) -> None:
         """Open again with the rows of before, as a restart does."""
         self._is_closed = False
+        self.life += 1

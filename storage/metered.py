@@ -122,6 +122,10 @@ class MeteredEngine:
         """Return figures by table: at least `keys` (estimated) and `bytes`."""
         return self.inner.properties()
 
+    def reopen(self) -> None:
+        """Close and open again."""
+        self.inner.reopen()
+
     def close(self) -> None:
         """Release everything; a second close is no error."""
         self.inner.close()

@@ -12,6 +12,7 @@ Rule 4: a step changes where and how bytes lie, never rows of the sealed state: 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from protocol.errors import Rejected
@@ -67,8 +68,14 @@ def _split_blobs(engine: Engine) -> Iterator[Batch]:
     yield batch
 
 
+def _change_nothing(engine: Engine) -> Iterator[Batch]:
+    """Take a step that only adds a table: engines make those that lack."""
+    yield from ()
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "0.1.0", "lists blobs without reading their content", _split_blobs),
+    Migration(3, "0.1.0", "keeps tombstones of what was pruned", _change_nothing),
 )
 SCHEMA = MIGRATIONS[-1].number
 assert [one.number for one in MIGRATIONS] == list(range(FIRST_SCHEMA + 1, SCHEMA + 1))
@@ -117,15 +124,20 @@ def migrate(engine: Engine) -> int:
     return taken
 
 
+def find_copy(path: Path, schema: int) -> Path:
+    """Return where the copy of a database of an older schema lies."""
+    return path.with_name(f"{path.name}.schema-{schema}")
+
+
 def keep_copy(engine: RocksEngine, network: bytes) -> None:
     """Copy a database of an older schema to `<folder>.schema-<number>`, unless that is done.
 
     Raises:
         StorageError: as `RocksEngine.checkpoint`; `foreign_folder` if something else lies there.
     """
-    path = engine.path.with_name(f"{engine.path.name}.schema-{read_schema(engine)}")
-    if path.exists() and any(path.iterdir()):
-        copy = Folder(path, network)
+    path = find_copy(engine.path, read_schema(engine))
+    copy = Folder(path, network)
+    if not copy.is_empty():
         if copy.is_whole():
             return
         copy.remove()

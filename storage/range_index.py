@@ -57,16 +57,32 @@ class RangeIndex:
         Raises:
             StorageError: a leaf is damaged (`Corrupt`, `range_leaf_…`), or as the engine says.
         """
+        self._engine = engine
+        self._version: Version = Row([])
+        self._hot: dict[bytes, Leaf] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the leaves anew: whether the last edit was written, nobody knew.
+
+        Raises:
+            StorageError: as the constructor.
+        """
+        # A leaf that is what it was stays the same object: snapshots hold it, and are told by it
+        # when it is replaced.
+        known = {leaf.key: leaf for chunk in self._version.parts for leaf in chunk.parts}
         leaves: list[Leaf] = []
         last = b""
-        for key, value in engine.scan(TABLE):
+        for key, value in self._engine.scan(TABLE):
             if key <= last:
                 raise Corrupt("range_leaf_order", key.hex(), f"a key above {last.hex()}")
-            leaves.append(decode_leaf(key, value))
+            leaf = decode_leaf(key, value)
+            old = known.get(key)
+            is_same = old is not None and (old.count, old.total) == (leaf.count, leaf.total)
+            leaves.append(old if old is not None and is_same else leaf)
             last = value[-RECORD_BYTES:]
-        self._engine = engine
-        self._version: Version = Row(build_chunks(leaves))
-        self._hot: dict[bytes, Leaf] = {}
+        self._version = Row(build_chunks(leaves))
+        self._hot = {}
 
     def size(self) -> int:
         """Return the number of items."""

@@ -7,7 +7,7 @@ record epoch u64 BE || id 32 bytes; ascending, so the order of records is that o
 """
 
 from bisect import bisect_left
-from itertools import pairwise
+from operator import lt
 from struct import unpack
 
 from protocol.errors import InvariantBroken
@@ -161,7 +161,7 @@ def decode_leaf(key: bytes, value: bytes) -> Leaf:
     if records[:RECORD_BYTES] != key:
         raise Corrupt("range_leaf_key", key.hex(), records[:RECORD_BYTES].hex())
     every = unpack(f"{RECORD_BYTES}s" * count, records)
-    if any(left >= right for left, right in pairwise(every)):
+    if not all(map(lt, every, every[1:])):
         raise Corrupt("range_leaf_order", key.hex(), "ascending records")
     total = int.from_bytes(value[_COUNT_BYTES:_HEADER_BYTES], "little")
     if sum_ids(records) & _SUM_MASK != total:

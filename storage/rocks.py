@@ -14,8 +14,8 @@ The folder around RocksDB's own files is `storage.folder`'s.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 from weakref import WeakSet
 
 from rocksdict import (
@@ -125,10 +125,10 @@ class RocksEngine:
         """Return the values of keys, in the order asked."""
         column = self._column(table)
         try:
-            values: Any = column.get(list(keys))
+            values: list[bytes | None] | None = column.get(list(keys))
         except Exception as error:
             raise self._translate(error) from error
-        return cast(list[bytes | None], values)
+        return values or []
 
     def scan(
         self, table: str, lower: bytes = b"", upper: bytes | None = None, *, reverse: bool = False
@@ -188,7 +188,7 @@ class RocksEngine:
         """Apply a batch atomically; with `sync` it is on disk when this returns.
 
         Raises:
-            Full: nothing of the batch is in; after making room, `reopen`.
+            Full: reads do not see the batch; after making room, `reopen`, and it is in or not.
         """
         database = self._require_open()
         raw = WriteBatch(raw_mode=True)
@@ -307,12 +307,13 @@ class RocksEngine:
         cache = Cache(self._settings.cache_bytes)
         modes = DBRecoveryMode
         mode = modes.point_in_time() if salvage else modes.tolerate_corrupted_tail_records()
-        options = [
-            _build_options(self._settings, cache, mode, is_new)
-            for _ in range(len(self._table_names) + 1)
-        ]
-        columns = dict(zip(self._table_names, options[1:], strict=True))
-        database = Rdict(str(self._folder.rocks), options[0], column_families=columns)
+        names = set(self._table_names)
+        if not is_new:
+            # A later release's tables too: its schema can then be read, and names the release.
+            names |= set(Rdict.list_cf(str(self._folder.rocks))) - {"default"}
+        build = partial(_build_options, self._settings, cache, mode, is_new)
+        columns = {name: build() for name in sorted(names)}
+        database = Rdict(str(self._folder.rocks), build(), column_families=columns)
         self._database = database
         for name in self._table_names:
             self._columns[name] = database.get_column_family(name)

@@ -1,8 +1,9 @@
 """RocksDB's texts: names of its figures, and its errors, of which only a text arrives in Python."""
 
+import shutil
 from pathlib import Path
 
-from storage.errors import Corrupt, FormatTooNew, Full, InUse, StorageError
+from storage.errors import Corrupt, Full, InUse, StorageError
 from storage.folder import read_holder
 
 DETAIL_CHARS_MAX = 300
@@ -33,9 +34,8 @@ def translate_text(text: str, path: Path) -> StorageError:
     if "/LOCK" in text and ("lock hold" in text or "lock file" in text):
         return InUse("database_in_use", read_holder(path), "a database at rest")
     if any(mark in text for mark in _FULL):
-        return Full("disk_full", text, "room on the disk")
-    if "Column families not opened" in text:
-        return FormatTooNew("format_too_new", text, "only tables that this release knows")
+        free = shutil.disk_usage(path).free
+        return Full("disk_full", f"{free} bytes free, {text}", "room on the disk")
     if any(mark in text for mark in _DAMAGED):
         return Corrupt("database_damaged", text, "the bytes that were written")
     return StorageError("storage_failed", text, "a working disk")

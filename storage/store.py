@@ -22,6 +22,7 @@ from storage.cache import RowCache
 from storage.commit import stage_changes
 from storage.engine import Batch, Engine
 from storage.errors import Corrupt, StorageError, WrongNetwork
+from storage.gated import GatedEngine
 from storage.indexes import INDEXES_VERSION
 from storage.journal import OPEN, Journal, Sealing
 from storage.local import LocalStore
@@ -36,6 +37,7 @@ from storage.rebuild import rebuild_indexes
 from storage.rocks import RocksEngine, RocksSettings
 from storage.rows import Rows
 from storage.stats import PerformanceReport, build_report
+from storage.tombstones import read_pruned, stage_pruned
 from storage.view import StoreView
 
 
@@ -43,12 +45,15 @@ class Store:
     """One peer's state at rest.
 
     Attributes:
-        engine: where the bytes are, measured.
+        gate: refuses writes after one that failed, or into a full disk.
+        engine: where the bytes are, gated and measured.
         head: the last seal and the state it left.
         totals: what is stored, counted as it was written.
         journal: signed transactions, chains, evidence, seals, blobs.
         view: the sealed state as the fold asks for it.
         queries: the sealed state as people ask for it.
+        pruned: what of the sealed state was dropped here.
+        migrated_from: the older schema that this open found, None if it found ours.
         local: what this node thinks of it; part of no root.
     """
 
@@ -60,7 +65,8 @@ class Store:
             WrongNetwork: the database has another genesis.
             Corrupt: its counts do not fit what it holds.
         """
-        self.engine = engine = MeteredEngine(engine)
+        self.gate = GatedEngine(engine)
+        self.engine = engine = MeteredEngine(self.gate)
         self.genesis = genesis
         self.rows = Rows(engine, RowCache())
         self.journal = Journal(engine, genesis)
@@ -74,12 +80,14 @@ class Store:
             head = meta.read_head(engine)
         if head is None or engine.get(META, meta.GENESIS) != genesis.hash:
             raise WrongNetwork("wrong_genesis", "another genesis", genesis.hash.hex()[:16])
-        if schema < SCHEMA:
-            if isinstance(engine.inner, RocksEngine):
-                keep_copy(engine.inner, genesis.network)
+        self.migrated_from = schema if schema < SCHEMA else None
+        if self.migrated_from is not None:
+            if isinstance(self.gate.inner, RocksEngine):
+                keep_copy(self.gate.inner, genesis.network)
             migrate(engine)
         self.head = head
         self.totals = meta.read_totals(engine)
+        self.pruned = read_pruned(engine)
         self._ranges = RangeIndex(engine)
         self._check()
         self.local = LocalStore(engine, self.rows)
@@ -106,6 +114,22 @@ class Store:
     def in_memory(cls, genesis: Genesis) -> "Store":
         """Return a new store in memory: for tests and simulations."""
         return cls(MemoryEngine(), genesis)
+
+    def reopen(self) -> None:
+        """Open the database again after a full disk, and say anew what is on disk.
+
+        Raises:
+            Full: there is too little room yet; reads go on.
+            StorageError: as `open`.
+        """
+        self.gate.reopen()
+        self.rows.cache.clear()
+        self.head = meta.read_head(self.engine) or self.head
+        self.totals = meta.read_totals(self.engine)
+        self.pruned = read_pruned(self.engine)
+        self._ranges.reload()
+        self._check()
+        self.local.reload()
 
     def close(self) -> None:
         """Close the engine; a second close is no error."""
@@ -223,6 +247,52 @@ class Store:
         self.rows.cache.update(updates)
         ranges.applied()
 
+    def prune(
+        self,
+        batch: Batch,
+        changes: Sequence[Change],
+        *,
+        tasks: int = 0,
+        freed_bytes: int = 0,
+        leaving: bytes | None = None,
+        upto: int = 0,
+    ) -> None:
+        """Drop rows that no fold will ask for again, with their index keys; one batch.
+
+        The state root stays that of all rows: these go over into `pruned`. Not synced: a crash
+        leaves more to be dropped.
+
+        Args:
+            batch: what is to be written with it.
+            changes: the rows, none of them with an `after`.
+            tasks: how many tasks this ends.
+            freed_bytes: of blobs deleted in the batch.
+            leaving: the task that is half dropped now.
+            upto: the epoch up to which rulings are gone, 0 if that does not change.
+        """
+        dropped = LtHash.from_bytes(self.pruned.lanes)
+        for change in changes:
+            data = change.table.encode_row(change.before)
+            dropped.add_row(change.table.name, change.key, data)
+            freed_bytes += len(data)
+        staged = batch.size_bytes
+        updates, _ = stage_changes(batch, changes)
+        pruned = replace(
+            self.pruned.count(
+                tasks=tasks,
+                rows=len(changes),
+                size_bytes=freed_bytes + batch.size_bytes - staged,
+            ),
+            lanes=dropped.to_bytes(),
+            leaving=leaving,
+            upto=max(self.pruned.upto, upto),
+        )
+        stage_pruned(batch, pruned)
+        self.engine.write(batch, sync=False)
+        self.pruned = pruned
+        for place, _, _ in updates:
+            self.rows.cache.forget(place)
+
     def meta_put(self, name: str, value: bytes) -> None:
         """Store a small local record, synced."""
         batch = Batch()
@@ -241,7 +311,7 @@ class Store:
         Raises:
             StorageError: `folder_not_empty`, `no_files` for a store in memory, or as `Full`.
         """
-        engine = self.engine.inner
+        engine = self.gate.inner
         if not isinstance(engine, RocksEngine):
             raise StorageError("no_files", "a store in memory", "one in a folder")
         engine.checkpoint(path)

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from protocol.records import ROLE_VALIDATOR
-from protocol.tables import Table
+from protocol.tables import TASKS, Table
+from protocol.view import find_closed_epoch
 from storage.engine import Engine
 from storage.indexes import INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
 from storage.keys import decode_key, prefix_end
 from storage.rows import Rows
+from storage.tombstones import read_tombstone
 
 T = TypeVar("T")
 
@@ -35,6 +37,13 @@ class StoreView:
         """Return the sorted addresses of all miners registered as validators."""
         prefix = MINERS_BY_ROLE.prefix(ROLE_VALIDATOR)
         return self._read_last_parts(prefix, prefix_end(prefix))
+
+    def closed_at(self, task_id: bytes) -> int | None:
+        """Return the epoch in which a task closed for good, None if it did not or is unknown."""
+        task = self._rows.get(TASKS, task_id)
+        if task is None:
+            return read_tombstone(self._engine, task_id)
+        return find_closed_epoch(self, task)
 
     def _read_last_parts(self, lower: bytes, upper: bytes | None) -> list[bytes]:
         keys = [decode_key(key)[-1] for key, _ in self._engine.scan(INDEX_TABLE, lower, upper)]

@@ -11,6 +11,7 @@ from node.transport import memory
 from protocol.errors import InvariantBroken
 from storage.cache import RowCache
 from storage.engine import Batch
+from storage.gated import GatedEngine
 from storage.indexes import INDEX_TABLE
 from storage.journal import SEALS, Journal
 from storage.store import Store
@@ -82,7 +83,10 @@ def _mark_forgotten() -> list[Patch]:
 
 
 def _failing_disk_ignored() -> list[Patch]:
-    return [Patch(memory, "OWN_FAULTS", (InvariantBroken,))]
+    return [
+        Patch(memory, "OWN_FAULTS", (InvariantBroken,)),
+        Patch(GatedEngine, "shut", lambda engine, fault: None),
+    ]
 
 
 BUGS: tuple[Bug, ...] = (

@@ -13,6 +13,7 @@ from rich.console import Console
 from node.commands.common import COMMON, Common, emit, show_pairs, show_table
 from node.commands.db_backup import app as backup_app
 from node.commands.db_backup import find_folder
+from node.commands.db_prune import db_prune
 from node.commands.db_report import db_report
 from node.commands.db_store import check_database, hold_data_dir, is_running, open_at_rest
 from node.commands.progress import OnProgress, show_progress
@@ -23,7 +24,9 @@ from node.rpc.methods.database import describe_store
 from node.state_check import StateReport, check_state
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
+from storage.compaction import compact_tables, measure_tables
 from storage.errors import Corrupt
+from storage.migrations import SCHEMA, find_copy
 from storage.rebuild import find_missing_keys, find_stale_keys
 from storage.restore import restore as restore_backup
 from storage.salvage import salvage
@@ -34,6 +37,7 @@ FAULTS_SHOWN_MAX = 100
 app = App(name="db", help="Inspect, check, copy and repair the database.")
 app.command(backup_app)
 app.command(db_report, name="report")
+app.command(db_prune, name="prune")
 
 
 @app.command(name="info")
@@ -47,10 +51,10 @@ def info(*, common: Common = COMMON) -> None:
             data = describe_store(store)
 
     def render(console: Console) -> None:
-        pairs = [
-            (name.replace("_", " "), value) for name, value in data.items() if name != "columns"
-        ]
-        show_pairs(console, pairs)
+        nested = ("columns", "pruned")
+        pairs = [(name, value) for name, value in data.items() if name not in nested]
+        pairs += [(f"pruned {name}", value) for name, value in data["pruned"].items()]
+        show_pairs(console, [(name.replace("_", " "), value) for name, value in pairs])
         rows = [[name, row["keys"], row["bytes"]] for name, row in data["columns"].items()]
         show_table(console, ("table", "keys, about", "bytes"), rows)
 
@@ -82,12 +86,10 @@ def check(*, common: Common = COMMON) -> int:
 def compact(*, common: Common = COMMON) -> None:
     """Rewrite every table without what was deleted."""
     with open_at_rest(common.paths) as store, show_progress(common, "compact") as tell:
-        store.engine.flush()
-        before = _measure(store)
-        for done, name in enumerate(sorted(before), 1):
-            store.engine.compact(name)
-            tell(done, len(before))
-        after = _measure(store)
+        before = measure_tables(store.engine)
+        for done, total in compact_tables(store.engine):
+            tell(done, total)
+        after = measure_tables(store.engine)
     data = {
         "bytes_before": sum(before.values()),
         "bytes_after": sum(after.values()),
@@ -100,6 +102,19 @@ def compact(*, common: Common = COMMON) -> None:
         show_table(console, ("table", "bytes before", "bytes after"), rows)
 
     emit(common, data, render)
+
+
+@app.command(name="migrate")
+def migrate(*, common: Common = COMMON) -> None:
+    """Bring a database of an older release to the schema of this one; every open does.
+
+    Before it is changed it is copied, by hard links, to a folder beside it.
+    """
+    with open_at_rest(common.paths) as store:
+        before = store.migrated_from
+    copy = None if before is None else str(find_copy(common.paths.database, before))
+    data = {"schema": SCHEMA, "migrated_from": before, "copy": copy}
+    emit(common, data, lambda console: show_pairs(console, _name_pairs(data)))
 
 
 @app.command(name="restore")
@@ -194,11 +209,6 @@ def _report_faults(common: Common, faults: list[str], facts: dict[str, Any]) -> 
 
     emit(common, data, render)
     return Exit.STORAGE_DAMAGED if faults else Exit.OK
-
-
-def _measure(store: Store) -> dict[str, int]:
-    figures = store.engine.properties()
-    return {name: row.get("bytes", 0) for name, row in sorted(figures.items()) if name}
 
 
 def _find_backup(text: str, folder: Path) -> Path:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from node.opinions.facts import PastAnswer
 from node.opinions.statistics import compute_mean
+from protocol.closing import compute_settled_epoch
 from protocol.phases import SubmissionStatus
 from protocol.task_types import get_type_slug
-from storage.indexes import compute_settled_epoch
 from storage.local_records import (
     DAYS_MAX,
     WINDOW_MAX,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
+from protocol.closing import compute_settled_epoch
 from protocol.kinds.reveal_answer import RevealAnswer
 from protocol.phases import RewardState
 from protocol.records import Submission, Task, Validation
 from protocol.settlement import read_score
 from protocol.tables import ACCOUNTS, REWARDS, SUBMISSIONS, TASKS, VALIDATIONS, reward_key
-from storage.indexes import compute_settled_epoch
 from storage.store import Store
 
 PAST_MAX = 32

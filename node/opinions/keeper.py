@@ -29,8 +29,16 @@ from node.opinions.risk import RULESET
 from node.state_manager import StateManager
 from protocol import kinds
 from protocol.records import Task
-from protocol.tables import LEDGER, LEDGER_KEY, MINERS, REWARDS, TASKS, reward_key
-from storage.errors import Corrupt
+from protocol.tables import (
+    LEDGER,
+    LEDGER_KEY,
+    MINERS,
+    REWARDS,
+    SUBMISSIONS,
+    TASKS,
+    reward_key,
+)
+from storage.errors import Closed, Corrupt, Full
 from storage.local_records import WINDOW_MAX
 from storage.queries import PAGE_ITEMS
 
@@ -56,11 +64,14 @@ class OpinionKeeper:
         self._steps = 0
 
     async def run(self) -> None:
-        """Follow the seals; never returns."""
-        self._begin()
+        """Follow the seals; never returns. While the disk is full no opinion is formed."""
         with self._state.broadcast.listen() as listener:
             while True:
-                await self.catch_up()
+                try:
+                    await self.catch_up()
+                except (Full, Closed) as error:
+                    # A store that was opened again ends the reading of it; then an event comes too.
+                    log.info("opinions_paused", code=error.code)
                 await listener.next()
                 # One look answers all that was told meanwhile.
                 while listener.next_nowait() is not None:
@@ -68,19 +79,20 @@ class OpinionKeeper:
 
     async def catch_up(self) -> None:
         """Form the opinions that the last seal asks for."""
-        self._begin()
+        await self._begin()
         latest = self._store.local.metrics_latest() or NOTHING
         while latest.epoch < self._store.head.epoch:
             await self._form()
             latest = self._store.local.metrics_latest() or NOTHING
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         local = self._store.local
         latest = local.metrics_latest()
         is_ahead = latest is not None and latest.epoch > self._store.head.epoch
         if local.progress.ruleset != RULESET or is_ahead:
             # By other rules, or of a state that a restored backup took back.
-            local.clear(RULESET)
+            for _ in local.clear_steps(RULESET):
+                await trio.lowlevel.checkpoint()
 
     async def _form(self) -> None:
         """Look at everything that changed since the latest metrics, then write new ones."""
@@ -120,7 +132,9 @@ class OpinionKeeper:
         tally.add_task(task, answers, store.view.get(REWARDS, key))
         for place in range(len(given)):
             facts = await self._drive(read_answer_facts(store, task, given, place))
-            store.local.put_analysis(analyse(facts))
+            # Pruned meanwhile: an opinion would outlive the answer.
+            if store.view.get(SUBMISSIONS, facts.submission.submission_id) is not None:
+                store.local.put_analysis(analyse(facts))
             await trio.lowlevel.checkpoint()
         return given
 
@@ -146,7 +160,7 @@ class OpinionKeeper:
         journal, view = self._store.journal, self._store.view
         registered: dict[bytes, None] = {}
         for epoch in range(after + 1, upto + 1):
-            for item in journal.sealed_ids(epoch):
+            for item in journal.iterate_sealed_ids(epoch):
                 tx = journal.get(item)
                 if tx is None:
                     place = journal.evidence_place(item)
@@ -173,6 +187,7 @@ class OpinionKeeper:
         for _, row in self._store.journal.all_evidence():
             if row.sealed is not None and after < row.sealed <= upto:
                 yield from self._add_answers_of(row.author, touched)
+            yield
         for _, miner in self._store.rows.scan(MINERS):
             tally.add_miner(miner)
             yield

@@ -7,9 +7,9 @@ rows that changed in it: an idle epoch costs nothing, and one span adds what its
 from collections.abc import Sequence
 from dataclasses import replace
 
+from protocol.closing import compute_settled_epoch
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import Ledger, Miner, RewardDistribution, Submission, Task
-from storage.indexes import compute_settled_epoch
 from storage.local_records import NetworkMetrics
 
 NOTHING = NetworkMetrics(

@@ -46,6 +46,7 @@ DISK_FULL = 5001
 _HINTS = {
     "batch_too_large": "send it in several requests",
     "deadline": "ask again, or for less",
+    "disk_full": "make room on the disk; the node resumes by itself",
     "invalid_params": "rpc_discover lists every method with its parameters",
     "no_account": "start the node with a key: minesync key new",
     "not_ready": "see the checks of node_status",
@@ -57,7 +58,7 @@ _HINTS = {
     "wrong_phase": "see the status of the task",
 }
 _RETRYABLE = frozenset(
-    {"deadline", "not_ready", "own_chain_behind", "rate_limited", "store_in_repair"}
+    {"deadline", "disk_full", "not_ready", "own_chain_behind", "rate_limited", "store_in_repair"}
 )
 
 

@@ -1,14 +1,12 @@
 """Whether this node is alive and ready, as checks with names that an operator can act on."""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from node.paths import DataPaths
+from node.config import MIB
 from node.peer import Peer
 from node.workers.supervisor import WorkerState
 
-MIB = 1 << 20
 BEHIND_EPOCHS_MAX = 2
 """A peer that heard of the next seal a moment before us does not make us unready."""
 
@@ -22,8 +20,9 @@ def run_checks(peer: Peer) -> dict[str, dict[str, Any]]:
         "sync": _check_sync(peer),
         "db": _check_store(peer),
     }
-    if peer.paths is not None:
-        checks["disk"] = _check_disk(peer, peer.paths)
+    free_bytes = peer.disk.free_bytes
+    if free_bytes is not None:
+        checks["disk"] = _check_disk(peer, free_bytes)
     for desk in peer.desks:
         status = desk.status
         checks[f"worker_{desk.role}"] = {
@@ -57,7 +56,12 @@ def _check_store(peer: Peer) -> dict[str, Any]:
     return {"ok": reason is None, "needs_repair": reason}
 
 
-def _check_disk(peer: Peer, paths: DataPaths) -> dict[str, Any]:
-    free_mib = shutil.disk_usage(paths.root).free // MIB
-    need_mib = peer.config.store.disk_free_mib_min
-    return {"ok": free_mib >= need_mib, "free_mib": free_mib, "need_mib": need_mib}
+def _check_disk(peer: Peer, free_bytes: int) -> dict[str, Any]:
+    free_mib, need_mib = free_bytes // MIB, peer.config.store.disk_free_mib_min
+    fault = peer.state.store.gate.fault
+    return {
+        "ok": fault is None and free_mib >= need_mib,
+        "free_mib": free_mib,
+        "need_mib": need_mib,
+        "read_only": None if fault is None else str(fault),
+    }

@@ -28,6 +28,7 @@ from protocol.kinds.publish_task import PUBLISH_TASK
 from protocol.messages import BLOB_CHUNK_BYTES_MAX, Blob, GetBlob, Hello
 from protocol.tables import TASKS
 from protocol.task_types import BLOB_BYTES_MAX, TaskTerms
+from storage.errors import Full
 
 log = structlog.get_logger("blobs")
 
@@ -149,6 +150,8 @@ class BlobFetcher:
         """Ask one peer after the other for what is due."""
         was_asked = False
         for peer in transport.peers():
+            if self._state.store.gate.fault is not None:
+                break
             left = [key for key in due if key in self._wanted]
             if not left:
                 return
@@ -158,7 +161,7 @@ class BlobFetcher:
             try:
                 with trio.move_on_after(PEER_S):
                     await self._fetch_from(transport, peer, left)
-            except (PeerLeft, TransportError) as error:
+            except (PeerLeft, TransportError, Full) as error:
                 log.debug("blob_round_ended", peer=peer[-8:], reason=str(error)[:120])
             except PeerFault as fault:
                 log.warning("blob_fault", peer=peer[-8:], code=fault.code, found=fault.found)

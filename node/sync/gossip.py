@@ -35,6 +35,7 @@ from protocol.messages import (
 )
 from protocol.seals import Seal, check_seal, compute_set_root
 from protocol.transactions import SignedTransaction
+from storage.errors import Full
 
 log = structlog.get_logger("gossip")
 
@@ -191,7 +192,8 @@ class Gossip:
             try:
                 for _ in range(1 + buggify("heard_twice")):
                     self._take(str(gossip.sender), decode_gossip_message(gossip.data))
-            except (PeerFault, Rejected) as error:
+            except (PeerFault, Rejected, Full) as error:
+                # What a full disk has no room for comes again by reconciliation.
                 log.info("gossip_not_taken", code=error.code, peer=str(gossip.sender)[-8:])
 
     def _take(self, sender: str, message: object) -> None:

@@ -8,6 +8,7 @@ sure. Now and then everything ever stored is compared with a peer drawn by lot.
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from node.sync.wire import MessageStream, PeerLeft
 from node.transport.base import PeerName, Stream, Transport, TransportError
 from node.verifier import Verifier
 from protocol.errors import PeerFault
+from storage.errors import Full
 
 log = structlog.get_logger("sync")
 
@@ -244,27 +246,33 @@ class SyncManager:
             compared_s = trio.current_time()
             record.sessions += 1
             record.last_reason = reason.value
-            await self._fetch_wanted(session, inbox)
-            if status == self._state.status():
-                # Nearly always, and it must not queue behind those who are far apart.
-                await session.become_equal(status)
-            else:
-                async with self._limiter:
+            try:
+                await self._fetch_wanted(session, inbox)
+                if status == self._state.status():
+                    # Nearly always, and it must not queue behind those who are far apart.
                     await session.become_equal(status)
-            if inbox.take_audit() and status.epoch == self._state.epoch:
-                async with self._limiter:
-                    await session.audit()
+                else:
+                    async with self._limiter:
+                        await session.become_equal(status)
+                if inbox.take_audit() and status.epoch == self._state.epoch:
+                    async with self._limiter:
+                        await session.audit()
+            except Full as error:
+                # Between two messages, so the stream goes on; the peer is asked again later.
+                log.info("sync_paused", code=error.code, found=error.found)
+                session.has_more = False
             if not session.has_more:
                 spread = 1 + JITTER * (2 * self._rng.random() - 1)
                 reason = await inbox.wait(self._interval_s * spread)
             # Announced ids are all there is to it: no need to compare first.
-            await self._fetch_wanted(session, inbox)
+            with suppress(Full):
+                await self._fetch_wanted(session, inbox)
             await trio.sleep_until(compared_s + PACE_S)
             status = await session.compare()
 
     async def _fetch_wanted(self, session: Session, inbox: _Inbox) -> None:
         wanted = self._state.find_unknown(inbox.take())
-        if wanted:
+        if wanted and self._state.store.gate.fault is None:
             await session.fetch(wanted)
 
     async def _serve(self, transport: Transport, stream: Stream) -> None:

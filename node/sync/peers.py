@@ -27,6 +27,7 @@ class SyncReason(Enum):
     SEAL_AHEAD = "seal_ahead"
     MISSING_LINK = "missing_link"
     AUDIT = "audit"
+    RESUMED = "resumed"
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ from protocol.messages import (
 )
 from protocol.reconcile import ReconcileSession, Role
 from protocol.seals import Seal
+from storage.errors import Full
 
 log = structlog.get_logger("sync")
 
@@ -232,13 +233,20 @@ class Server:
         return Items(tuple(transactions), tuple(evidence))
 
     async def _take(self, items: Items, peer: str) -> Taken:
-        """Put what a peer pushes through the door; what is new is announced onward."""
+        """Put what a peer pushes through the door; what is new is announced onward.
+
+        While the disk is full nothing is taken; it is pushed again when the sets still differ.
+        """
         state = self._state
         opened = await self._verifier.open_many(items.transactions)
         known = set(state.open.evidence)
-        stored = state.accept(opened, peer).stored
-        for proof in items.evidence:
-            state.accept_evidence(proof)
+        try:
+            stored = state.accept(opened, peer).stored
+            for proof in items.evidence:
+                state.accept_evidence(proof)
+        except Full as error:
+            log.info("push_not_taken", code=error.code, peer=peer[-8:])
+            return Taken(0)
         fresh = [item for item in stored if item in state.open.transactions]
         fresh += sorted(state.open.evidence.keys() - known)
         self._announce(fresh)

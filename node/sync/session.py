@@ -110,6 +110,10 @@ class Session:
         record.epoch = status.epoch
         record.state_root = status.state_root
         self.has_more = False
+        if state.store.gate.fault is not None:
+            # Nothing could be kept of what he has. What we have he asks for himself.
+            record.equal = status == state.status()
+            return
         # After an alarm nothing more is folded here; whatever is fetched would be fetched again.
         while state.alarm is None and status.epoch > state.epoch:
             if not await self._fetcher.fetch_seals(turn) or turn.is_over:

@@ -1,37 +1,33 @@
-"""Commits of whole epochs, what their indexes cost, and a leaderboard over many miners.
+"""Commits of whole epochs, and what their indexes cost.
 
-The limit of a commit is rocksdict, and beside it sqlite3, given the very rows that the commit
-wrote, in one synced batch. That of the leaderboard is the engine, asked for the same keys.
+The limit of a commit is rocksdict, and beside it sqlite3, given the very rows, index rows and
+deletes of the commit, in one synced batch: what they write is computed for them. The limit of the
+indexes is a commit that has none.
 """
 
-import hashlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
-from protocol.fold import Change
-from protocol.phases import MinerStatus
-from protocol.records import ROLE_SOLVER, Miner, Reputation
+from protocol.fold import Outcome
 from protocol.seals import compute_seal_hash
-from protocol.tables import MINERS
 from storage.commit import stage_changes
 from storage.engine import Batch
-from storage.indexes import INDEX_TABLE, MINERS_BY_REPUTATION
-from storage.keys import decode_key, prefix_end
+from storage.indexes import INDEX_TABLE
 from storage.rocks import RocksEngine
 from storage.store import Store
 from tests.benchmarks.common import report
-from tests.benchmarks.contenders import Raw, Sqlite
+from tests.benchmarks.contenders import Contender, Raw, Rows, Sqlite
 from tests.benchmarks.setting import RICH, a_folder
-from tests.support.builders import COIN, a_genesis
+from tests.support.builders import a_genesis
 from tests.support.stored import build_seal, compute_rows_hash
 from tests.support.world import World
 
 EPOCHS = (1_000, 10_000)
-MINER_COUNT = 100_000
-MINERS_A_BATCH = 2_000
-TOP = 100
-ASKED = 50
+ROUNDS = 3
+"""Epochs one after the other in one store; medians count."""
 
 
 class KeepingEngine(RocksEngine):
@@ -45,131 +41,134 @@ class KeepingEngine(RocksEngine):
         super().write(batch, sync=sync)
 
 
-def measure_commit(folder: Path, count: int) -> None:
-    """Report the commit of one epoch of `count` publications."""
-    genesis = a_genesis(balance=RICH)
-    engine = KeepingEngine(folder / "ours", network=genesis.network)
-    store = Store(engine, genesis)
-    world = World(genesis)
-    published = [world.publish() for _ in range(count)]
-    store.put_transactions(published)
-    outcome = World.seal(world, *published)
-    rows_hash = compute_rows_hash(store, outcome)
-    ids = sorted(tx.tx_id for tx in published)
-    seal = build_seal(store, ids, rows_hash)
-    seal_hash = compute_seal_hash(genesis.network, seal.content)
-    start = perf_counter()
-    store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
-    took_s = perf_counter() - start
-    start = perf_counter()
-    stage_changes(Batch(), outcome.changes)
-    staged_s = perf_counter() - start
-    start = perf_counter()
-    for change in outcome.changes:
-        change.table.encode_row(change.after)
-    encoded_s = perf_counter() - start
-    written = [
-        (f"{table}/".encode() + key, value)
-        for table, key, value in engine.last.operations
-        if value is not None
-    ]
-    store.close()
-    limits = {}
-    for name, contender in (
-        ("raw", Raw(folder / "raw")),
-        ("sqlite", Sqlite(folder / "sqlite")),
-    ):
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One epoch's commit: its seconds, what the fold made, what was written."""
+
+    took_s: float
+    outcome: Outcome
+    batch: Batch
+
+    @property
+    def rows(self) -> Rows:
+        """What was written, as a database of one table knows it."""
+        return [(f"{name}/".encode() + key, value) for name, key, value in self.batch.operations]
+
+
+class Contest:
+    """One store that lives through epochs of one size, and the two that write the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self._genesis = a_genesis(balance=RICH)
+        self._engine = KeepingEngine(folder / "ours", network=self._genesis.network)
+        self._store = Store(self._engine, self._genesis)
+        self._world = World(self._genesis)
+        self._bare = RocksEngine(folder / "bare", network=self._genesis.network)
+        self._raw = Raw(folder / "raw")
+        self._sqlite = Sqlite(folder / "sqlite")
+
+    def commit(self, count: int) -> Committed:
+        """Commit the next epoch, of `count` publications."""
+        store, world = self._store, self._world
+        published = [world.publish() for _ in range(count)]
+        store.put_transactions(published)
+        outcome = world.seal(*published)
+        rows_hash = compute_rows_hash(store, outcome)
+        ids = sorted(tx.tx_id for tx in published)
+        seal = build_seal(store, ids, rows_hash)
+        seal_hash = compute_seal_hash(self._genesis.network, seal.content)
         start = perf_counter()
-        contender.put(written, sync=True)
-        limits[name] = count / (perf_counter() - start)
-        contender.close()
+        store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+        took_s = perf_counter() - start
+        world.seal_hash = world.anchors[world.epoch] = store.head.seal_hash
+        return Committed(took_s, outcome, self._engine.last)
+
+    def write_raw(self, done: Committed) -> float:
+        """Return the seconds that rocksdict takes for the same."""
+        return _write(self._raw, done.rows)
+
+    def write_sqlite(self, done: Committed) -> float:
+        """Return the seconds that sqlite3 takes for the same."""
+        return _write(self._sqlite, done.rows)
+
+    def measure_indexes(self, done: Committed) -> tuple[float, float]:
+        """Return the seconds that rows take without indexes, and what indexes add.
+
+        Both are computed and written, with a sync.
+        """
+        start = perf_counter()
+        for change in done.outcome.changes:
+            change.table.encode_row(change.after)
+        encoded_s = perf_counter() - start
+        start = perf_counter()
+        batch = Batch()
+        stage_changes(batch, done.outcome.changes)
+        staged_s = perf_counter() - start
+        bare = Batch()
+        bare.operations += [one for one in batch.operations if one[0] != INDEX_TABLE]
+        written_s = []
+        for one in (bare, batch):
+            start = perf_counter()
+            self._bare.write(one, sync=True)
+            written_s.append(perf_counter() - start)
+        rows_s = encoded_s + written_s[0]
+        return rows_s, staged_s + written_s[1] - rows_s
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._store.close()
+        self._bare.close()
+        self._raw.close()
+        self._sqlite.close()
+
+
+def _write(contender: Contender, rows: Rows) -> float:
+    # What the commit takes away was there before.
+    contender.put([(key, b"") for key, value in rows if value is None], sync=False)
+    start = perf_counter()
+    contender.put(rows, sync=True)
+    return perf_counter() - start
+
+
+def measure(folder: Path, count: int) -> None:
+    """Report the commits of epochs of `count` publications."""
+    contest = Contest(folder)
+    done = [contest.commit(count) for _ in range(ROUNDS)]
+    raw_s = median(contest.write_raw(one) for one in done)
+    sqlite_s = median(contest.write_sqlite(one) for one in done)
+    indexes = [contest.measure_indexes(one) for one in done]
+    contest.close()
+    took_s = median(one.took_s for one in done)
+    changes = len(done[0].outcome.changes)
     report(
         f"commit_epoch_{count}",
         count / took_s,
         "per_second",
-        limits["raw"],
+        count / raw_s,
         "rocksdict given the same rows in one synced batch",
-        sqlite3_per_second=limits["sqlite"],
+        sqlite3_per_second=count / sqlite_s,
         took_ms=took_s * 1_000,
-        rows=len(written),
+        changes=changes,
+        operations=len(done[0].rows),
     )
-    changes = len(outcome.changes)
+    rows_s = median(one for one, _ in indexes)
+    added_s = median(more for _, more in indexes)
     report(
         f"index_difference_{count}",
-        (staged_s - encoded_s) * 1e6 / changes,
+        added_s * 1e6 / changes,
         "us_per_row",
-        encoded_s * 1e6 / changes,
-        "encoding the same rows",
-        share_of_commit_percent=(staged_s - encoded_s) * 100 / took_s,
+        rows_s * 1e6 / changes,
+        "the same rows encoded and written without indexes",
+        share_of_commit_percent=added_s * 100 / took_s,
         changes=changes,
     )
 
 
-def make_miner(number: int) -> Miner:
-    """Return a miner whose score nobody could guess."""
-    address = hashlib.sha256(number.to_bytes(8, "big")).digest()
-    score = int.from_bytes(address[:4], "big") % 10_001
-    return Miner(
-        address=address,
-        roles=ROLE_SOLVER,
-        specializations=("general_task",),
-        display_name=f"miner {number}",
-        contact="",
-        status=MinerStatus.ACTIVE,
-        registered_at=1,
-        last_active=number % 1_000,
-        stake=10 * COIN,
-        earned=0,
-        forfeited=0,
-        reputation=Reputation(score, 1, 0, 0, 0, 0, 0),
-    )
-
-
-def measure_leaderboard(folder: Path, count: int) -> None:
-    """Report the first page of the leaderboard; decoded rows are forgotten before each."""
-    store = Store.open(folder / "miners", a_genesis())
-    for first in range(0, count, MINERS_A_BATCH):
-        batch = Batch()
-        miners = [make_miner(number) for number in range(first, first + MINERS_A_BATCH)]
-        stage_changes(batch, [Change(MINERS, one.address, None, one) for one in miners])
-        store.engine.write(batch, sync=False)
-    store.engine.flush()
-    spent_ms, limit_ms = [], []
-    prefix = MINERS_BY_REPUTATION.prefix()
-    for _ in range(ASKED):
-        store.rows.cache.clear()
-        start = perf_counter()
-        page = store.queries.top_miners(TOP)
-        spent_ms.append((perf_counter() - start) * 1_000)
-        assert len(page.items) == TOP
-        start = perf_counter()
-        rows = store.engine.scan(INDEX_TABLE, prefix, prefix_end(prefix), reverse=True)
-        keys = [decode_key(next(rows)[0])[-1] for _ in range(TOP)]
-        store.engine.get_many(MINERS.name, [key for key in keys if isinstance(key, bytes)])
-        limit_ms.append((perf_counter() - start) * 1_000)
-    start = perf_counter()
-    store.queries.top_miners(TOP)
-    cached_ms = (perf_counter() - start) * 1_000
-    store.close()
-    report(
-        f"leaderboard_top_{TOP}",
-        sorted(spent_ms)[ASKED // 2],
-        "ms",
-        sorted(limit_ms)[ASKED // 2],
-        "the engine asked for the same keys, nothing decoded",
-        worst_ms=max(spent_ms),
-        cached_ms=cached_ms,
-        miners=count,
-    )
-
-
-def main(miners: int) -> None:
-    for count in EPOCHS:
+def main(counts: tuple[int, ...]) -> None:
+    for count in counts:
         with a_folder() as folder:
-            measure_commit(folder, count)
-    with a_folder() as folder:
-        measure_leaderboard(folder, miners)
+            measure(folder, count)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else MINER_COUNT)
+    main((int(sys.argv[1]),) if len(sys.argv) > 1 else EPOCHS)

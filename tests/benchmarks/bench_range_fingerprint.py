@@ -6,8 +6,6 @@ each (the shorter side, on average), and hashing the result.
 
 import hashlib
 import random
-import tempfile
-from pathlib import Path
 from time import perf_counter_ns
 
 from protocol.ranges import Item, compute_fingerprint
@@ -16,6 +14,7 @@ from storage.range_index import RangeIndex
 from storage.range_leaves import LEAF_RECORDS_MAX, RECORD_BYTES, TABLE, sum_ids
 from storage.rocks import RocksEngine
 from tests.benchmarks.common import report
+from tests.benchmarks.setting import a_folder
 
 ITEMS = 1_000_000
 EPOCH_ITEMS = 1_000
@@ -74,8 +73,8 @@ def measure_limit(engine: RocksEngine, source: random.Random) -> float:
 
 def main() -> None:
     source = random.Random(SEED)
-    with tempfile.TemporaryDirectory() as folder:
-        engine = RocksEngine(Path(folder) / "db", network=bytes(8))
+    with a_folder() as folder:
+        engine = RocksEngine(folder / "db", network=bytes(8))
         index = RangeIndex(engine)
         inserts_per_second = fill(engine, index)
         began_ns = perf_counter_ns()

@@ -14,14 +14,15 @@ from storage.rocks import RocksEngine
 TABLE = "transactions"
 CACHE_BYTES = 8 << 20
 
-Rows = Sequence[tuple[bytes, bytes]]
+Rows = Sequence[tuple[bytes, bytes | None]]
+"""Keys with their values; None deletes."""
 
 
 class Contender(Protocol):
     """One of them, open."""
 
     def put(self, rows: Rows, *, sync: bool) -> None:
-        """Write rows together."""
+        """Write rows together: all or none."""
         ...
 
     def get(self, key: bytes) -> bytes | None:
@@ -47,7 +48,10 @@ class Ours:
     def put(self, rows: Rows, *, sync: bool) -> None:
         batch = Batch()
         for key, value in rows:
-            batch.put(TABLE, key, value)
+            if value is None:
+                batch.delete(TABLE, key)
+            else:
+                batch.put(TABLE, key, value)
         self.engine.write(batch, sync=sync)
 
     def get(self, key: bytes) -> bytes | None:
@@ -85,7 +89,10 @@ class Raw:
     def put(self, rows: Rows, *, sync: bool) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in rows:
-            batch.put(key, value, self._handle)
+            if value is None:
+                batch.delete(key, self._handle)
+            else:
+                batch.put(key, value, self._handle)
         self._database.write(batch, self._synced if sync else self._unsynced)
 
     def get(self, key: bytes) -> bytes | None:
@@ -116,7 +123,10 @@ class Sqlite:
     def put(self, rows: Rows, *, sync: bool) -> None:
         self._database.execute(f"PRAGMA synchronous={'FULL' if sync else 'OFF'}")
         self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", rows)
+        kept = ((key, value) for key, value in rows if value is not None)
+        self._database.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", kept)
+        gone = ((key,) for key, value in rows if value is None)
+        self._database.executemany("DELETE FROM t WHERE k = ?", gone)
         self._database.execute("COMMIT")
 
     def get(self, key: bytes) -> bytes | None:

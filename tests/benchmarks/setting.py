@@ -60,9 +60,24 @@ def a_state(folder: Path, genesis: Genesis) -> Iterator[StateManager]:
 
 
 def sign_chain(
-    genesis: Genesis, signer: Signer, count: int, *, first: int = 0, prev: bytes | None = None
+    genesis: Genesis,
+    signer: Signer,
+    count: int,
+    *,
+    first: int = 0,
+    prev: bytes | None = None,
+    epoch: int = 1,
+    seal_hash: bytes | None = None,
 ) -> list[SignedTransaction]:
-    """Return `count` publications of one author, dated in the first epoch."""
+    """Return `count` publications of one author.
+
+    Args:
+        first: the seq of the first one.
+        prev: the id before it.
+        epoch: the epoch that they name.
+        seal_hash: the hash of the seal before that epoch; the genesis' own by default.
+    """
+    anchor = (seal_hash or genesis.hash)[:16]
     chain: list[SignedTransaction] = []
     for seq in range(first, first + count):
         subject = compute_task_id(genesis.network, signer.address, seq)
@@ -73,8 +88,8 @@ def sign_chain(
             signer.address,
             seq,
             prev,
-            1,
-            genesis.hash[:16],
+            epoch,
+            anchor,
             subject,
             (),
         )

@@ -235,6 +235,22 @@ def after_close_every_call_says_closed(engine: Engine) -> None:
             call()
 
 
+def a_reopened_engine_has_what_it_had(engine: Engine) -> None:
+    put_rows(engine, numbered_rows(300))
+    begun, fresh = engine.scan(TABLE), engine.scan(TABLE, reverse=True)
+    next(begun)
+    engine.reopen()
+    for scan in (begun, fresh):
+        with pytest.raises(Closed):
+            list(scan)
+    assert dict(engine.scan(TABLE)) == numbered_rows(300)
+    put_rows(engine, {b"a": b"1"})
+    assert engine.get(TABLE, b"a") == b"1"
+    engine.close()
+    engine.reopen()
+    assert len(list(engine.scan(TABLE))) == 301
+
+
 def random_work_gives_what_a_dictionary_gives(engine: Engine) -> None:
     chance = random.Random(7)
     model: dict[bytes, bytes] = {}
@@ -279,5 +295,6 @@ CONTRACT: tuple[Callable[[Engine], None], ...] = (
     flush_and_compact_change_nothing_that_is_read,
     the_figures_count_what_is_there,
     after_close_every_call_says_closed,
+    a_reopened_engine_has_what_it_had,
     random_work_gives_what_a_dictionary_gives,
 )

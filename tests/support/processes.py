@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,14 @@ from protocol import kinds
 from protocol.genesis import Genesis
 from protocol.kinds.register_miner import RegisterMiner
 from protocol.params import MINIMAL
-from protocol.transactions import ANCHOR_BYTES, VERSION, Header, compute_task_id, sign_transaction
+from protocol.transactions import (
+    ANCHOR_BYTES,
+    VERSION,
+    Header,
+    SignedTransaction,
+    compute_task_id,
+    sign_transaction,
+)
 from tests.support.builders import a_genesis, a_seed, a_signer
 from tests.support.waiting import wait_until
 
@@ -62,9 +69,9 @@ class NodeProcess:
             if owner:
                 create_key(self.paths.keys, None, seed=a_seed(owner), allow_unencrypted=True)
 
-    def start(self, *flags: str) -> None:
-        """Start it; `wait_up` waits until it answers."""
-        command = [sys.executable, "-m", "node", "run", "--data-dir", str(self.paths.root)]
+    def start(self, *flags: str, entry: Sequence[str] = ("-m", "node")) -> None:
+        """Start it; `wait_up` waits until it answers. `entry` is where its command line begins."""
+        command = [sys.executable, *entry, "run", "--data-dir", str(self.paths.root)]
         for name, value in _FLAGS.items():
             if name not in flags:
                 command += [name, value]
@@ -121,9 +128,15 @@ class NodeProcess:
         """End it whatever it does; for the end of a test."""
         if self._client is not None:
             self._client.close()
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self._client = None
+        if self.process is not None:
+            self.kill_now()
+
+    def kill_now(self) -> int:
+        """Send SIGKILL if it lives, from any thread; return the exit code."""
+        process = self._require()
+        process.kill()
+        return process.wait()
 
     def _require(self) -> subprocess.Popen[bytes]:
         assert self.process is not None
@@ -142,6 +155,12 @@ class LightAccount:
 
     def submit(self, kind: str, payload: Any, subject: bytes | None = None) -> str:
         """Sign and submit; return the id of the transaction."""
+        tx = self.sign(kind, payload, subject)
+        self.send(tx)
+        return tx.tx_id.hex()
+
+    def sign(self, kind: str, payload: Any, subject: bytes | None = None) -> SignedTransaction:
+        """Return the next transaction, signed and not sent."""
         state = self._through.call("state_root")
         if subject is None:
             is_task = kind == "publish_task"
@@ -159,10 +178,19 @@ class LightAccount:
             subject=subject,
             refs=(),
         )
-        tx = sign_transaction(header, payload, self.signer)
+        return sign_transaction(header, payload, self.signer)
+
+    def send(self, tx: SignedTransaction) -> None:
+        """Submit what was signed; only then is it the last of the chain."""
         self._through.call("tx_submit", wire=tx.wire.hex())
-        self._seq, self._head = self._seq + 1, tx.tx_id
-        return tx.tx_id.hex()
+        self._seq, self._head = tx.header.seq + 1, tx.tx_id
+
+    def resume(self) -> None:
+        """Go on after the last that the node stored: a call that failed may have come through."""
+        own = self.signer.address.hex()
+        last = self._through.call("account_history", address=own, limit=1)["items"]
+        if last:
+            self._seq, self._head = last[0]["seq"] + 1, bytes.fromhex(last[0]["tx_id"])
 
     def register(self, payload: RegisterMiner) -> str:
         """Register as a miner."""

@@ -13,6 +13,7 @@ from trio.testing import memory_stream_pair
 from node.assembly import Ports, run_peer
 from node.clock import SystemClock
 from node.config import Config, DevConfig, RpcConfig, SyncConfig
+from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
@@ -84,6 +85,7 @@ async def a_served_peer(
     network: MemoryNetwork | None = None,
     has_key: bool = True,
     store: Store | None = None,
+    read_free: ReadFree | None = None,
 ) -> AsyncIterator[ServedPeer]:
     """Run the peer of somebody of the cast while the block lasts."""
     genesis = genesis or a_genesis()
@@ -96,6 +98,7 @@ async def a_served_peer(
         signed=HighWater(folder / f"{name}.signed"),
         sealed=HighWater(folder / f"{name}.sealed"),
         box=AnswerBox(None),
+        read_free=read_free,
         is_threaded=False,
     )
     stop = trio.Event()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from protocol.chains import build_evidence
 from protocol.fold import Outcome
+from protocol.keys import Signer
 from protocol.lthash import LtHash
 from protocol.phases import RewardState, SubmissionStatus, TaskStatus
 from protocol.seals import (
@@ -68,8 +69,10 @@ def compute_rows_hash(store: Store, outcome: Outcome) -> LtHash:
     return rows_hash
 
 
-def build_seal(store: Store, ids: Sequence[bytes], rows_hash: LtHash) -> Seal:
-    """Return the next seal of a store, signed by the sealer of the builders."""
+def build_seal(
+    store: Store, ids: Sequence[bytes], rows_hash: LtHash, signer: Signer | None = None
+) -> Seal:
+    """Return the next seal of a store, signed by the sealer of the builders or another."""
     content = SealContent(
         epoch=store.head.epoch + 1,
         prev=store.head.seal_hash,
@@ -79,13 +82,16 @@ def build_seal(store: Store, ids: Sequence[bytes], rows_hash: LtHash) -> Seal:
         sealers_next=compute_sealers_hash(store.genesis.sealers),
         time_ms=0,
     )
-    return Seal(content, (sign_seal(store.genesis.network, content, a_signer("sealer")),))
+    signature = sign_seal(store.genesis.network, content, signer or a_signer("sealer"))
+    return Seal(content, (signature,))
 
 
-def commit(store: Store, ids: Sequence[bytes], outcome: Outcome) -> Seal:
+def commit(
+    store: Store, ids: Sequence[bytes], outcome: Outcome, signer: Signer | None = None
+) -> Seal:
     """Seal and commit an outcome."""
     rows_hash = compute_rows_hash(store, outcome)
-    seal = build_seal(store, ids, rows_hash)
+    seal = build_seal(store, ids, rows_hash, signer)
     seal_hash = compute_seal_hash(store.genesis.network, seal.content)
     store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
     return seal
@@ -94,20 +100,26 @@ def commit(store: Store, ids: Sequence[bytes], outcome: Outcome) -> Seal:
 def play_randomly(world: World, chance: random.Random, epochs: int) -> None:
     """Live through some epochs: everybody does now and then what may or may not be legal."""
     for _ in range(epochs):
-        taken: list[SignedTransaction] = []
-        for who in (*SOLVERS, *VALIDATORS):
-            if chance.random() < 0.2:
-                roles = chance.randrange(1, 4)
-                taken.append(world.register(who, roles=roles))
-        if chance.random() < 0.6:
-            taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
-        tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
-        for task_id in tasks:
-            taken += _act_on(world, chance, task_id)
-        world.seal(*taken)
+        world.seal(*draw_moves(world, chance))
 
 
-def _act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+def draw_moves(world: World, chance: random.Random) -> list[SignedTransaction]:
+    """Return what everybody does in one epoch, legal or not, signed."""
+    taken: list[SignedTransaction] = []
+    for who in (*SOLVERS, *VALIDATORS):
+        if chance.random() < 0.2:
+            roles = chance.randrange(1, 4)
+            taken.append(world.register(who, roles=roles))
+    if chance.random() < 0.6:
+        taken.append(world.publish(PUBLISHER, submission_epochs=chance.randrange(4, 7)))
+    tasks = [key for name, key in sorted(world.view.rows) if name == TASKS.name]
+    for task_id in tasks:
+        taken += act_on(world, chance, task_id)
+    return taken
+
+
+def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+    """Return what some people now do to a task, each what its phase allows him."""
     task = world.task(task_id)
     names = {an_address(who): who for who in (PUBLISHER, *SOLVERS, *VALIDATORS)}
     answered = [names[one.miner] for one in task.participants]

@@ -11,9 +11,12 @@ from node.high_water import HighWater
 from node.lockfile import NodeLock
 from storage.engine import Batch
 from storage.indexes import INDEX_TABLE
+from storage.migrations import SCHEMA
+from storage.rocks import RocksEngine
 from storage.store import Store
 from tests.support.builders import a_genesis, an_address
 from tests.support.damage import flip_middle
+from tests.support.golden import load_golden
 from tests.support.stored import StoredWorld, play_randomly
 from tests.test_node.test_cli import Shell, shell
 
@@ -149,3 +152,50 @@ def test_a_directory_without_a_database_says_so(shell: Shell) -> None:
         assert "no_database" in shell.refuse(Exit.FAILED, "db", command)
     assert shell.run("db", "backup", "list").out == "no backups\n"
     assert "no_backup" in shell.refuse(Exit.FAILED, "db", "backup", "verify")
+
+
+def test_pruning_drops_old_tasks_and_keeps_the_database_whole(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "genesis"
+    file.write_bytes(a_genesis().to_bytes())
+    shell.read("init", "--genesis", str(file), "--unencrypted")
+    store = Store.open(shell.paths.database, a_genesis())
+    play_randomly(StoredWorld(store), random.Random(3), 40)
+    root = store.head.state_root.hex()
+    store.close()
+    data = shell.read("db", "prune", "--retention", "6")
+    assert data["tasks"] > 0
+    assert data["rows"] > data["tasks"]
+    assert data["dropped_bytes"] > 0
+    assert data["disk_bytes_after"] > 0
+    info = shell.read("db", "info")
+    assert info["state_root"] == root
+    assert info["pruned"] == {
+        "upto_epoch": 34,
+        "tasks": data["tasks"],
+        "rows": data["rows"],
+        "bytes": data["dropped_bytes"],
+    }
+    for command in ("verify", "check"):
+        assert shell.read("db", command)["ok"] is True
+    assert shell.read("db", "prune", "--retention", "6")["tasks"] == 0
+
+
+def test_a_retention_that_is_too_short_is_refused_with_the_least(home: Shell) -> None:
+    result = home.run("db", "prune", "--retention", "1")
+    assert result.code != Exit.OK
+    assert "retention_too_short" in result.err
+    assert "at least 6" in result.err
+    assert home.run("db", "prune").code == Exit.USAGE
+
+
+def test_an_old_database_is_migrated_and_the_copy_named(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "genesis"
+    file.write_bytes(a_genesis().to_bytes())
+    shell.read("init", "--genesis", str(file), "--unencrypted")
+    engine = RocksEngine(shell.paths.database, network=a_genesis().network)
+    load_golden(2, engine)
+    engine.close()
+    data = shell.read("db", "migrate")
+    assert (data["schema"], data["migrated_from"]) == (SCHEMA, 2)
+    assert Path(data["copy"]).is_dir()
+    assert shell.read("db", "migrate") == {"schema": SCHEMA, "migrated_from": None, "copy": None}

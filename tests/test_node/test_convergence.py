@@ -141,7 +141,7 @@ async def test_an_equivocation_is_found_everywhere_as_the_same_evidence(tmp_path
             account = peer.state.store.view.get(ACCOUNTS, dave)
             assert account is not None
             assert account.barred_from == 0
-            assert len(peer.state.store.journal.all_evidence()) == 1
+            assert len(list(peer.state.store.journal.all_evidence())) == 1
         assert len({tuple(rulings(peer)) for peer in peers.values()}) == 1
         with pytest.raises(Rejected):
             await publish(peers["dave"], title="Once more")

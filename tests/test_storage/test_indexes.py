@@ -1,13 +1,14 @@
 """Indexes follow from rows: after any history they are what a rebuild from the rows makes."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from protocol.fold import Change
 from protocol.phases import TaskStatus
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
-from protocol.tables import ALL, TASKS
+from protocol.tables import ALL, MINERS, TASKS
 from protocol.view import StateView
 from storage.commit import stage_changes
 from storage.engine import Batch, Engine
@@ -18,7 +19,7 @@ from storage.meta import INDEXES as INDEXES_MARK
 from storage.meta import META
 from storage.rebuild import find_missing_keys, find_stale_keys, rebuild_indexes
 from storage.store import Store
-from tests.support.builders import a_genesis, a_hash, an_address
+from tests.support.builders import SOLVERS, VALIDATORS, a_genesis, a_hash, an_address
 from tests.support.stored import StoredWorld, play_randomly
 
 
@@ -43,8 +44,10 @@ def test_after_any_history_the_indexes_are_what_the_rows_say(store: Store, seed:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_store_answers_the_fold_as_the_dictionary_does(store: Store, seed: int) -> None:
     world = StoredWorld(store)
-    for _ in range(12):
-        play_randomly(world, random.Random(seed), 2)
+    world.settle_cast()
+    chance = random.Random(seed)
+    for _ in range(10):
+        play_randomly(world, chance, 3)
         view: StateView = store.view
         for (name, key), row in world.view.rows.items():
             table = next(table for table in ALL if table.name == name)
@@ -52,6 +55,7 @@ def test_the_store_answers_the_fold_as_the_dictionary_does(store: Store, seed: i
         for epoch in range(world.epoch, world.epoch + 15):
             assert view.due_tasks(epoch) == world.view.due_tasks(epoch)
         assert view.validators() == world.view.validators()
+    assert {name for name, _ in world.view.rows} == {table.name for table in ALL}
 
 
 def test_a_task_is_under_one_status_and_leaves_the_active_ones(store: Store) -> None:
@@ -92,6 +96,36 @@ def test_a_miner_is_listed_under_each_of_his_roles(store: Store) -> None:
     }
     assert listed[ROLE_SOLVER] == {an_address("bob"), an_address("vito")}
     assert listed[ROLE_VALIDATOR] == {an_address("vera"), an_address("vito")}
+
+
+def test_a_new_reputation_moves_a_miner_in_the_list_and_leaves_no_old_place(store: Store) -> None:
+    world = StoredWorld(store)
+    world.settle_cast()
+    before = world.miner("bob").reputation.score
+    task_id = world.open_task(max_participants=1)
+    world.collect_answers(task_id, ["bob"])
+    world.reveal_answers(task_id, ["bob"])
+    world.judge(task_id, {"bob": (95, 95, 95)})
+    world.settle(task_id)
+    assert world.miner("bob").reputation.score > before
+    listed = store.queries.top_miners().items
+    assert listed[0] == world.miner("bob")
+    assert sorted(miner.address for miner in listed) == sorted(
+        an_address(who) for who in (*SOLVERS, *VALIDATORS)
+    )
+
+
+def test_a_specialization_given_up_is_listed_no_more(store: Store) -> None:
+    world = StoredWorld(store)
+    world.seal(world.register("bob", specializations=("code_analysis", "general_task")))
+    row = world.miner("bob")
+    changed = replace(row, specializations=("general_task",))
+    batch = Batch()
+    updates, _ = stage_changes(batch, [Change(MINERS, row.address, row, changed)])
+    store.engine.write(batch, sync=False)
+    store.rows.cache.update(updates)
+    assert store.queries.miners_by_specialization("code_analysis").items == ()
+    assert store.queries.miners_by_specialization("general_task").items == (changed,)
 
 
 def test_a_rebuild_removes_what_is_stale_and_adds_what_is_missing(store: Store) -> None:

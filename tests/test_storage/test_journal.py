@@ -208,7 +208,7 @@ def test_damaged_bytes_are_named(store: Store) -> None:
     with pytest.raises(Corrupt, match="transaction_missing"):
         list(store.journal.open_transactions())
     with pytest.raises(Corrupt, match="evidence_damaged"):
-        store.journal.all_evidence()
+        list(store.journal.all_evidence())
 
 
 def test_a_seal_of_what_is_not_stored_is_our_own_mistake(store: Store) -> None:

@@ -1,59 +1,21 @@
 """Opinions at rest: listed while they hold, paged, bounded, and outside every root."""
 
-from dataclasses import replace
-
 import pytest
 
-from node.opinions.metrics import NOTHING
-from node.opinions.risk import RULESET, assess
+from node.opinions.risk import RULESET
 from protocol.errors import Rejected
 from storage import local
 from storage.indexes import INDEX_TABLE
 from storage.keys import encode_key
 from storage.local import LocalStore
-from storage.local_records import (
-    Analyser,
-    BehavioralPattern,
-    FraudAnalysis,
-    Indicator,
-    IndicatorType,
-    Severity,
-)
 from storage.local_tables import ANALYTICS, FRAUD, LOCAL_TABLES
-from storage.rebuild import find_missing_keys, find_stale_keys
 from storage.store import Store
 from tests.support.builders import a_hash, an_address
-
-
-def an_analysis(name: str, risk: int) -> FraudAnalysis:
-    found = Indicator(
-        Analyser.TIME,
-        IndicatorType.SUSPICIOUS_TIMING,
-        Severity.CRITICAL,
-        risk,
-        10_000,
-        "for a test",
-        (),
-    )
-    return assess(a_hash(name), an_address("bob"), a_hash("task"), [found])
+from tests.support.opinions import a_pattern, a_performance, an_analysis, some_metrics
 
 
 def read_flagged(store: Store) -> list[int]:
     return [one.overall_risk for one in store.local.flagged().items]
-
-
-def test_a_lower_analysis_takes_an_answer_off_the_list(store: Store) -> None:
-    for risk, listed in [(9_000, [9_000]), (7_001, [7_001]), (7_000, []), (8_000, [8_000])]:
-        store.local.put_analysis(an_analysis("answer", risk))
-        assert read_flagged(store) == listed
-        assert store.local.progress.flagged == len(listed)
-        assert list(find_missing_keys(store.engine)) == []
-        assert list(find_stale_keys(store.engine)) == []
-    store.local.put_analysis(an_analysis("answer", 2_000))
-    assert read_flagged(store) == []
-    found = store.local.analysis(a_hash("answer"))
-    assert found is not None
-    assert found.overall_risk == 2_000
 
 
 def test_flagged_answers_come_in_pages_the_highest_risk_first(store: Store) -> None:
@@ -76,7 +38,7 @@ def test_flagged_answers_come_in_pages_the_highest_risk_first(store: Store) -> N
 def test_opinions_change_no_root_and_no_count(store: Store) -> None:
     root, totals = store.head.state_root, store.totals
     store.local.put_analysis(an_analysis("answer", 9_000))
-    store.local.put_metrics(replace(NOTHING, epoch=1))
+    store.local.put_metrics(some_metrics(1))
     assert (store.head.state_root, store.totals) == (root, totals)
     again = Store(store.engine, store.genesis)
     assert (again.head.state_root, again.totals) == (root, totals)
@@ -87,7 +49,7 @@ def test_opinions_change_no_root_and_no_count(store: Store) -> None:
 def test_the_latest_metrics_are_those_of_the_last_epoch(store: Store) -> None:
     assert store.local.metrics_latest() is None
     for epoch in (1, 2, 300, 70_000):
-        store.local.put_metrics(replace(NOTHING, epoch=epoch, tasks=epoch))
+        store.local.put_metrics(some_metrics(epoch, tasks=epoch))
     latest = store.local.metrics_latest()
     assert latest is not None
     assert latest.tasks == 70_000
@@ -99,14 +61,14 @@ def test_the_latest_metrics_are_those_of_the_last_epoch(store: Store) -> None:
 def test_old_metrics_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "METRICS_EPOCHS_MAX", 5)
     for epoch in range(1, 12):
-        store.local.put_metrics(replace(NOTHING, epoch=epoch))
+        store.local.put_metrics(some_metrics(epoch))
     assert [one.epoch for one in store.local.all_metrics().items] == [11, 10, 9, 8, 7]
 
 
 def test_rows_of_another_release_are_dropped_at_open(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.local.clear(RULESET)
+    assert list(store.local.clear_steps(RULESET)) == []
     store.local.put_analysis(an_analysis("answer", 9_000))
     monkeypatch.setattr(local, "ROWS_VERSION", 2)
     opened = LocalStore(store.engine, store.rows)
@@ -118,29 +80,21 @@ def test_rows_of_another_release_are_dropped_at_open(
 
 
 def test_a_pattern_is_read_back_as_it_was(store: Store) -> None:
-    pattern = BehavioralPattern(
-        miner=an_address("bob"),
-        sampled_at=9,
-        sample_count=2,
-        intervals=(3,),
-        interval_mean=3,
-        interval_deviation=0,
-        hours=(0,) * 24,
-        task_types=(),
-        qualities=(90,),
-        consistency=10_000,
-        frequency=50,
-    )
-    store.local.put_behavior(pattern)
+    for sampled_at in (3, 9):
+        store.local.put_behavior(a_pattern("bob", sampled_at))
+    pattern = a_pattern("bob", 9)
     assert Store(store.engine, store.genesis).local.behavior(an_address("bob")) == pattern
     assert store.local.behavior(an_address("carol")) is None
     assert store.local.behaviors().items == (pattern,)
 
 
-def test_a_category_with_a_colon_never_lies_under_another() -> None:
-    for shorter, longer in [("a", "a:b"), ("a:", "a:b"), ("a", "a\x00b"), ("", "a")]:
-        prefix = encode_key("tasks_by_category", shorter)
-        assert not encode_key("tasks_by_category", longer, a_hash("task")).startswith(prefix)
+def test_a_performance_is_read_back_as_it_was(store: Store) -> None:
+    for settled_at in (3, 9):
+        store.local.put_analytics(a_performance("bob", settled_at))
+    performance = a_performance("bob", 9)
+    assert Store(store.engine, store.genesis).local.analytics(an_address("bob")) == performance
+    assert store.local.analytics(an_address("carol")) is None
+    assert store.local.all_analytics().items == (performance,)
 
 
 def test_no_table_of_opinions_has_another_version_of_its_own() -> None:

@@ -11,18 +11,10 @@ from storage.errors import Closed, Full
 from storage.memory import MemoryEngine
 from storage.metered import TIMED_EVERY, MeteredEngine
 from storage.stats import Meter
-from storage.store import Store
 from tests.support.engine_contract import CONTRACT, numbered_rows, put_rows
-from tests.support.stored import StoredWorld, play_randomly
+from tests.support.engines import WatchedEngine
 
 TABLE = "transactions"
-
-
-class FullEngine(MemoryEngine):
-    """An engine whose disk is full."""
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        raise Full("disk_full", "no byte", "room")
 
 
 def tick_by(step_ns: int) -> Callable[[], int]:
@@ -93,7 +85,9 @@ def test_many_gets_in_one_call_count_as_one_with_what_they_found() -> None:
 
 
 def test_what_fails_is_counted_as_an_error_and_raised() -> None:
-    engine = MeteredEngine(FullEngine())
+    full = WatchedEngine(MemoryEngine())
+    full.writes_left = 0
+    engine = MeteredEngine(full)
     with pytest.raises(Full):
         put_rows(engine, {b"a": b"1"})
     rows = engine.scan(TABLE)
@@ -137,17 +131,3 @@ def test_the_quantiles_of_nothing_and_of_no_time_are_0() -> None:
     assert meter.find_quantile_ns(99) == 0
     meter.add(0, 0, 0)
     assert meter.find_quantile_ns(99) == 0
-
-
-def test_the_report_of_a_store_in_use_has_no_empty_figure(store: Store) -> None:
-    play_randomly(StoredWorld(store), random.Random(5), 6)
-    for task in store.queries.tasks().items:
-        assert store.queries.task(task.task_id) is not None
-    report = store.report_performance()
-    writes = {line.table: line for line in report.operations if line.operation == "write"}
-    assert {"transactions", "seals", "meta", "ai_task_states", "ai_index_mappings"} <= writes.keys()
-    assert all(line.calls and line.p99_ns >= line.p50_ns > 0 for line in writes.values())
-    assert report.cache.hits > 0
-    assert report.cache.size_bytes > 0
-    assert report.properties["transactions"]["keys"] > 0
-    assert report.properties["transactions"]["bytes"] > 0

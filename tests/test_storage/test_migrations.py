@@ -20,35 +20,29 @@ from storage.salvage import salvage
 from storage.scrub import scrub
 from storage.store import Store
 from tests.support.builders import a_genesis
+from tests.support.engines import WatchedEngine
 from tests.support.golden import BLOB_SIZES, build_store, load_golden, make_blobs, read_rows
 
-TABLES_OF_1 = tuple(table for table in TABLES if table != "blob_pieces")
+ADDED = {"blob_pieces": 2, "tombstones": 3}
+"""Tables by the schema that added them."""
+OLD_SCHEMAS = range(1, SCHEMA)
 
 
-class FailingEngine(MemoryEngine):
-    """An engine whose writes fail from some write on, as they do for a process that is killed."""
-
-    writes_left: int | None = None
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        if self.writes_left == 0:
-            raise Full("disk_full", "no byte", "room")
-        if self.writes_left is not None:
-            self.writes_left -= 1
-        super().write(batch, sync=sync)
-
-
-def make_old_folder(path: Path) -> dict[str, dict[bytes, bytes]]:
-    """Write the golden database of schema 1 to a folder; return its rows."""
-    engine = RocksEngine(path, network=a_genesis().network, tables=TABLES_OF_1)
-    load_golden(1, engine)
-    rows = {table: dict(engine.scan(table)) for table in TABLES_OF_1}
+def make_old_folder(path: Path, schema: int = 1) -> dict[str, dict[bytes, bytes]]:
+    """Write the golden database of a schema to a folder; return its rows."""
+    tables = tuple(table for table in TABLES if ADDED.get(table, 1) <= schema)
+    engine = RocksEngine(path, network=a_genesis().network, tables=tables)
+    load_golden(schema, engine)
+    rows = {table: dict(engine.scan(table)) for table in tables}
     engine.close()
     return rows
 
 
 def check_is_whole(store: Store) -> None:
-    """Check that a store has all that the golden databases hold, each byte in its new place."""
+    """Check that a store has all that the golden databases hold, each byte in its new place.
+
+    All of them hold the same; compared is with that of schema 1.
+    """
     golden = MemoryEngine()
     load_golden(1, golden)
     before, after = read_rows(golden), read_rows(store.engine)
@@ -67,17 +61,19 @@ def check_is_whole(store: Store) -> None:
         assert store.journal.blob(compute_content_hash(data[:size])) == data[:size]
 
 
-def test_a_golden_database_opens_with_all_that_it_held() -> None:
+@pytest.mark.parametrize("schema", OLD_SCHEMAS)
+def test_a_golden_database_opens_with_all_that_it_held(schema: int) -> None:
     engine = MemoryEngine()
-    load_golden(1, engine)
-    assert read_schema(engine) == 1
+    load_golden(schema, engine)
+    assert read_schema(engine) == schema
     check_is_whole(Store(engine, a_genesis()))
 
 
-def test_a_migration_that_is_done_is_not_done_again() -> None:
+@pytest.mark.parametrize("schema", OLD_SCHEMAS)
+def test_a_migration_that_is_done_is_not_done_again(schema: int) -> None:
     engine = MemoryEngine()
-    load_golden(1, engine)
-    assert migrate(engine) == len(MIGRATIONS)
+    load_golden(schema, engine)
+    assert migrate(engine) == SCHEMA - schema
     before = read_rows(engine)
     assert migrate(engine) == 0
     assert read_rows(engine) == before
@@ -89,7 +85,7 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(migrations, "BATCH_BYTES_MAX", 1)
     kills = 0
     while True:
-        engine = FailingEngine()
+        engine = WatchedEngine(MemoryEngine())
         load_golden(1, engine)
         engine.writes_left = kills
         try:
@@ -99,7 +95,7 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
         else:
             break
         # Behind the last step stands the rebuild of the indexes, which begins anew when killed.
-        assert read_schema(engine) in (1, 2)
+        assert read_schema(engine) in range(1, SCHEMA + 1)
         engine.writes_left = None
         check_is_whole(Store(engine, a_genesis()))
     assert kills > len(BLOB_SIZES)
@@ -107,7 +103,7 @@ def test_killed_at_any_batch_it_goes_on_from_there(monkeypatch: pytest.MonkeyPat
 
 def test_killed_at_every_start_it_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "BATCH_BYTES_MAX", 1)
-    engine = FailingEngine()
+    engine = WatchedEngine(MemoryEngine())
     load_golden(1, engine)
     kills = 0
     for _ in range(1_000):
@@ -122,14 +118,15 @@ def test_killed_at_every_start_it_still_ends(monkeypatch: pytest.MonkeyPatch) ->
     check_is_whole(Store(engine, a_genesis()))
 
 
-def test_a_folder_is_copied_before_it_is_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", OLD_SCHEMAS)
+def test_a_folder_is_copied_before_it_is_changed(tmp_path: Path, schema: int) -> None:
     path = tmp_path / "db"
-    rows = make_old_folder(path)
+    rows = make_old_folder(path, schema)
     store = Store.open(path, a_genesis())
     check_is_whole(store)
     store.close()
-    copy = RocksEngine(tmp_path / "db.schema-1", network=a_genesis().network)
-    assert read_schema(copy) == 1
+    copy = RocksEngine(tmp_path / f"db.schema-{schema}", network=a_genesis().network)
+    assert read_schema(copy) == schema
     assert {table: found for table, found in read_rows(copy).items() if found} == {
         table: found for table, found in rows.items() if found
     }
@@ -170,6 +167,22 @@ def test_a_later_schema_is_refused_with_the_release_to_install() -> None:
     with pytest.raises(FormatTooNew, match=r"schema_too_new.*7\.8\.9"):
         Store(store.engine, a_genesis())
     assert read_rows(store.engine) == before
+
+
+def test_a_later_release_is_named_though_it_added_tables(tmp_path: Path) -> None:
+    path, network = tmp_path / "db", a_genesis().network
+    Store.open(path, a_genesis()).close()
+    later = RocksEngine(path, network=network, tables=(*TABLES, "of_tomorrow"))
+    batch = Batch()
+    batch.put("of_tomorrow", b"k", b"v")
+    batch.put(META, SCHEMA_KEY, encode_record(migrations._SchemaRow(SCHEMA + 1, "7.8.9")))
+    later.write(batch, sync=True)
+    later.close()
+    with pytest.raises(FormatTooNew, match=r"schema_too_new.*7\.8\.9"):
+        Store.open(path, a_genesis())
+    later = RocksEngine(path, network=network, tables=(*TABLES, "of_tomorrow"))
+    assert later.get("of_tomorrow", b"k") == b"v"
+    later.close()
 
 
 def test_a_number_that_cannot_be_read_is_damage() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from protocol.errors import Rejected
 from protocol.phases import RewardState, TaskStatus
-from protocol.records import ROLE_SOLVER
+from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
 from protocol.tables import MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS, VALIDATIONS
+from storage.indexes import is_active
 from storage.queries import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, Page
 from storage.store import Store
 from tests.support.builders import SLUG, SOLVERS, VALIDATORS, a_hash, an_address
@@ -59,6 +60,7 @@ def test_every_list_is_complete_at_every_page_size(world: StoredWorld) -> None:
     assert min(map(len, (tasks, miners, submissions, validations, rulings))) > 5
     lists: list[tuple[Ask, list[Any]]] = [
         (queries.tasks, tasks),
+        (queries.tasks_active, [task for task in tasks if is_active(task)]),
         (queries.miners, miners),
         (queries.top_miners, miners),
         (queries.rulings, rulings),
@@ -69,6 +71,12 @@ def test_every_list_is_complete_at_every_page_size(world: StoredWorld) -> None:
         (lambda n, c: queries.miners_by_specialization(SLUG, n, c), miners),
         (lambda n, c: queries.accounts(n, c), read_table(world, "accounts")),
     ]
+    assert as_set(list(queries.active_tasks())) == as_set(
+        [task for task in tasks if is_active(task)]
+    )
+    for role in (ROLE_SOLVER, ROLE_VALIDATOR):
+        some = [miner for miner in miners if miner.roles & role]
+        lists.append((partial(queries.miners_by_role, role), some))
     for status in TaskStatus:
         some = [task for task in tasks if task.status == status]
         lists.append((partial(queries.tasks_by_status, status), some))
@@ -181,6 +189,7 @@ def test_limits_and_cursors_from_outside_are_checked(world: StoredWorld) -> None
 
 
 def test_no_reward_index_entry_outlives_its_claim(world: StoredWorld) -> None:
+    states = set()
     for row in read_table(world, REWARDS.name):
         for entry in row.entries:
             listed = [
@@ -191,3 +200,5 @@ def test_no_reward_index_entry_outlives_its_claim(world: StoredWorld) -> None:
                 )
             ]
             assert (entry.entry_id in listed) == (entry.state != RewardState.CLAIMED)
+            states.add(entry.state)
+    assert states == {RewardState.LOCKED, RewardState.CLAIMABLE, RewardState.CLAIMED}

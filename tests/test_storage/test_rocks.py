@@ -205,10 +205,18 @@ def test_a_later_format_is_refused(at_rest: Path) -> None:
         open_engine(at_rest)
 
 
-def test_tables_of_a_later_release_are_refused(tmp_path: Path) -> None:
-    RocksEngine(tmp_path / "db", network=NETWORK, tables=(*TABLES, "of_tomorrow")).close()
-    with pytest.raises(TooNew):
-        open_engine(tmp_path / "db")
+def test_tables_of_a_later_release_do_not_hide_its_schema(tmp_path: Path) -> None:
+    later = RocksEngine(tmp_path / "db", network=NETWORK, tables=(*TABLES, "of_tomorrow"))
+    batch = Batch()
+    batch.put("of_tomorrow", b"k", b"v")
+    batch.put("meta", b"schema", b"of tomorrow")
+    later.write(batch, sync=True)
+    later.close()
+    engine = open_engine(tmp_path / "db")
+    assert engine.get("meta", b"schema") == b"of tomorrow"
+    with pytest.raises(KeyError):
+        engine.get("of_tomorrow", b"k")
+    engine.close()
 
 
 def test_a_new_table_is_added_to_an_old_database(tmp_path: Path) -> None:
@@ -229,6 +237,42 @@ def test_a_kill_inside_the_very_first_open_leaves_a_usable_folder(tmp_path: Path
             (half / leftover).write_bytes(b"")
         assert read_everything(half) == (0, 0)
         assert read_everything(half) == (0, 0)
+
+
+@pytest.mark.parametrize("written", [0, 40])
+def test_a_kill_before_the_marker_has_its_name_leaves_a_usable_folder(
+    tmp_path: Path, written: int
+) -> None:
+    """The very first thing in the folder is the draft of the marker, whole or in part."""
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "MARKER.new").write_bytes(b"{" * written)
+    assert read_everything(half) == (0, 0)
+    assert read_everything(half) == (0, 0)
+
+
+def test_the_floor_is_on_disk_before_the_marker_says_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut soon after the first start would leave its name without its content."""
+    synced: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    def note_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        synced.append(target.read_text().partition('"state": "')[2].partition('"')[0])
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    engine = open_engine(tmp_path / "db")
+    engine.checkpoint(tmp_path / "copy")
+    engine.close()
+    marks = [name for name in synced if name in ("creating", "FLOOR", "ready")]
+    assert marks == ["creating", "FLOOR", "ready"] * 2
 
 
 def test_a_checkpoint_opens_like_any_database_and_stays_as_it_was(tmp_path: Path) -> None:
@@ -277,3 +321,20 @@ def test_the_folder_is_for_its_owner_only(tmp_path: Path) -> None:
     open_engine(tmp_path / "db").close()
     assert (tmp_path / "db").stat().st_mode & 0o077 == 0
     assert (tmp_path / "db" / "MARKER").stat().st_mode & 0o077 == 0
+
+
+def test_compaction_gives_back_the_room_of_what_was_deleted(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "db")
+    for number in range(BATCHES):
+        write_batch(engine, number)
+    engine.flush()
+    batch = Batch()
+    for key, _ in engine.scan(TABLE):
+        batch.delete(TABLE, key)
+    engine.write(batch, sync=True)
+    engine.flush()
+    before = engine.properties()[TABLE]["bytes"]
+    engine.compact(TABLE)
+    assert engine.properties()[TABLE]["bytes"] < before // 10
+    assert count_rows(engine) == (0, BATCHES * BATCH_ROWS)
+    engine.close()

@@ -111,7 +111,6 @@ def test_seals_committed_between_two_steps_are_no_faults(world: StoredWorld) -> 
 
 
 def test_a_checkpoint_of_a_store_is_a_store(tmp_path: Path) -> None:
-    """(i) of the acceptance checks: back up, destroy, restore."""
     store = Store.open(tmp_path / "db", a_genesis())
     world = StoredWorld(store)
     play_randomly(world, random.Random(1), 6)

@@ -5,8 +5,11 @@ from typing import Any
 
 from node.peer import Peer
 from node.rpc.method import Method, Param, bad_param, read_int, read_text
+from protocol.errors import BlamedError
+from protocol.params import EPOCH_MAX
 from storage.backup_folder import Backup
 from storage.folder import FORMAT
+from storage.migrations import SCHEMA
 from storage.store import Store
 
 PATH_CHARACTERS_MAX = 4_096
@@ -42,10 +45,37 @@ def read_backup_status(peer: Peer) -> dict[str, Any]:
         "total": 0 if progress is None else progress.total,
         "backup": None if status.backup is None else describe_backup(status.backup),
         "pruned": list(status.pruned),
-        "error": None
-        if error is None
-        else {"name": error.code, "found": error.found, "wanted": error.wanted},
+        "error": None if error is None else _show_error(error),
     }
+
+
+def start_prune(peer: Peer, *, retention: int) -> dict[str, Any]:
+    """Begin a clean-up; `db_prune_status` tells how it goes."""
+    peer.cleaner.start(retention)
+    return read_prune_status(peer)
+
+
+def read_prune_status(peer: Peer) -> dict[str, Any]:
+    """Return how the latest clean-up stands."""
+    status = peer.cleaner.status
+    progress, error = status.progress, status.error
+    before, after = status.disk_bytes
+    return {
+        "running": status.is_running,
+        "retention": status.retention,
+        "done": 0 if progress is None else progress.done,
+        "total": 0 if progress is None else progress.total,
+        "tasks": status.tasks,
+        "rows": status.rows,
+        "dropped_bytes": status.dropped_bytes,
+        "disk_bytes_before": before,
+        "disk_bytes_after": after,
+        "error": None if error is None else _show_error(error),
+    }
+
+
+def _show_error(error: BlamedError) -> dict[str, str]:
+    return {"name": error.code, "found": error.found, "wanted": error.wanted}
 
 
 def describe_store(store: Store) -> dict[str, Any]:
@@ -54,6 +84,7 @@ def describe_store(store: Store) -> dict[str, Any]:
     figures = store.engine.properties()
     return {
         "format": FORMAT,
+        "schema": SCHEMA,
         "network": store.genesis.network.hex(),
         "network_name": store.genesis.name,
         "genesis_hash": store.genesis.hash.hex(),
@@ -65,6 +96,12 @@ def describe_store(store: Store) -> dict[str, Any]:
         "sealed": totals.sealed,
         "evidence": totals.evidence,
         "rows": totals.rows,
+        "pruned": {
+            "upto_epoch": store.pruned.upto,
+            "tasks": store.pruned.tasks,
+            "rows": store.pruned.rows,
+            "bytes": store.pruned.size_bytes,
+        },
         "needs_repair": store.needs_repair,
         "columns": {
             name: {"keys": row.get("keys", 0), "bytes": row.get("bytes", 0)}
@@ -108,4 +145,11 @@ METHODS = (
         ),
     ),
     Method("db_backup_status", read_backup_status, "How the latest backup stands."),
+    Method(
+        "db_prune",
+        start_prune,
+        "Drop tasks that closed for good so many epochs ago; db_prune_status tells how it goes.",
+        (Param("retention", read_int(1, EPOCH_MAX), "epochs for which such a task is kept"),),
+    ),
+    Method("db_prune_status", read_prune_status, "How the latest clean-up stands."),
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from node.peer import Peer
-from node.rpc.errors import not_found
+from node.rpc.errors import NOT_FOUND, RpcFault, not_found
 from node.rpc.method import (
     CURSOR,
     LIMIT,
@@ -143,10 +143,14 @@ def require_task(peer: Peer, task_id: bytes) -> Task:
     """Return a task as the next seal would leave it.
 
     Raises:
-        RpcFault: `no_such_task`.
+        RpcFault: `no_such_task`; `task_pruned` for one that clean-up dropped here.
     """
     task = peer.state.open.get(TASKS, task_id)
     if task is None:
+        closed = peer.state.store.view.closed_at(task_id)
+        if closed is not None:
+            found = f"{task_id.hex()}, closed in epoch {closed}"
+            raise RpcFault(NOT_FOUND, "task_pruned", found, "a task that clean-up left here")
         raise not_found("no_such_task", task_id)
     return task
 

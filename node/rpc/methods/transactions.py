@@ -9,7 +9,7 @@ from node.rpc.errors import REFUSED, RpcFault, not_found
 from node.rpc.method import Method, Param, read_bytes, read_id, read_int
 from node.rpc.pages import show_as_of
 from node.rpc.views import show_header, show_ruling
-from protocol.tables import RULINGS, ruling_key
+from protocol.tables import RULINGS, TASKS, ruling_key
 from protocol.transactions import WIRE_BYTES_MAX, SignedTransaction
 
 WAIT_MS_MAX = 8_000
@@ -91,14 +91,16 @@ def show_state(peer: Peer, tx: SignedTransaction) -> dict[str, Any]:
     """Return what became of a stored transaction.
 
     `state` is `open`; `waiting` (something of its author's is missing here); `applied` or `ruled`
-    once sealed; `dead` when no seal can take it in any more. While it is open, a ruling is what
-    the next seal would say.
+    once sealed; `pruned` when clean-up may have dropped the ruling; `dead` when no seal can take it
+    in any more. While it is open, a ruling is what the next seal would say.
     """
     state = peer.state
     epoch = state.store.journal.sealed_epoch(tx.tx_id)
     if epoch is not None:
         ruling = state.store.view.get(RULINGS, ruling_key(epoch, tx.tx_id))
-        name = "applied" if ruling is None else "ruled"
+        is_kept = epoch > state.store.pruned.upto
+        is_kept = is_kept or state.store.view.get(TASKS, tx.header.subject) is not None
+        name = "ruled" if ruling is not None else "applied" if is_kept else "pruned"
         is_provisional = False
     elif tx.tx_id in state.open.transactions:
         is_effective = tx.tx_id in state.open.effective

@@ -1,0 +1,1 @@
+"""Damage to what is at rest, by the thousand: failing writes, flipped bits, files cut and gone."""
