@@ -161,6 +161,14 @@ class CoreWorld:
     def _apply_disk(self, peer: CorePeer, choice: int, _: int, __: int) -> None:
         peer.disk.fails_next = "after" if choice % 2 else "before"
 
+    def _apply_full(self, peer: CorePeer, full_ms: int, _: int, __: int) -> None:
+        self.witness.reach("a disk is full for a while")
+        peer.disk.is_full = True
+        self.net.later(full_ms, self._make_room, peer)
+
+    def _make_room(self, peer: CorePeer) -> None:
+        peer.disk.is_full = False
+
     def _apply_cut(self, _: CorePeer, mask: int, cut_ms: int, one_way: int) -> None:
         numbers = range(self.plan.peers)
         left = [number for number in numbers if mask >> number & 1]
@@ -198,6 +206,7 @@ class CoreWorld:
             if peer.number in core:
                 peer.resumes_ms = 0
                 peer.disk.fails_next = None
+                peer.disk.is_full = False
                 self.net.start(peer, peer.lives)
         self.judge.calmed_down({number: self.net.peers[number].state for number in self.plan.core})
         self._calm_epoch = max((peer.state.epoch for peer in self.net.up), default=0)

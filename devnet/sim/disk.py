@@ -6,7 +6,7 @@ there at all.
 """
 
 from storage.engine import TABLES, Batch
-from storage.errors import StorageError
+from storage.errors import Full, StorageError
 from storage.memory import MemoryEngine
 
 Undo = list[tuple[str, bytes, bytes | None]]
@@ -21,13 +21,17 @@ class CrashEngine(MemoryEngine):
         self.unsynced: list[Undo] = []
         self.fails_next: str | None = None
         """How the next write fails: `before` it is on disk, or `after`."""
+        self.is_full = False
 
     def write(self, batch: Batch, *, sync: bool) -> None:
         """Apply a batch; with `sync` it and all before it will outlast a crash.
 
         Raises:
             StorageError: `disk_failed`, where a plan says so.
+            Full: likewise.
         """
+        if self.is_full:
+            raise Full("disk_full", "no room", "a disk with room")
         failure, self.fails_next = self.fails_next, None
         if failure == "before":
             raise StorageError("disk_failed", "an I/O error", "a disk that writes")
@@ -60,6 +64,7 @@ class CrashEngine(MemoryEngine):
         if batch:
             MemoryEngine.write(self, batch, sync=True)
         left = CrashEngine()
+        left.is_full = self.is_full
         left._tables = self._tables
         self.close()
         return left

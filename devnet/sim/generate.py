@@ -136,6 +136,7 @@ def _draw_faults(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
         "pause": lambda: (draws.pick(100, 4_000),),
         "wipe": lambda: (draws.pick(0, 2_000),),
         "disk": lambda: (draws.number(),),
+        "full": lambda: (draws.pick(100, 3_000),),
         "cut": lambda: (draws.pick(1, everybody), draws.pick(200, 6_000), int(draws.is_on(0.3))),
     }
     events: list[Event] = []

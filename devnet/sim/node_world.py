@@ -22,7 +22,7 @@ from devnet.sim.witness import PropertyBroken, Witness
 from node.transport.memory import MemoryStream
 from protocol.messages import Transactions, encode_message
 from protocol.transactions import SignedTransaction
-from storage.errors import StorageError
+from storage.errors import Full, StorageError
 
 LOOK_S = 0.1
 SETTLED_EPOCHS = 2
@@ -159,6 +159,7 @@ class NodeWorld:
         self.network.unblock_all(core)
         for one in self._core():
             one.disk.fails_next = None
+            one.disk.is_full = False
         for number in self.plan.lost:
             lost = self.peers[number]
             if self.fates.draw("lost", number) % 2:
@@ -187,6 +188,9 @@ class NodeWorld:
                     self._lie(one, event.kind, arguments, nursery)
                 else:
                     self._harm(one, event, nursery)
+            except Full:
+                # The node is read-only until its disk has room.
+                continue
             except StorageError:
                 self.witness.reach("a disk fails inside a batch")
                 one.kill(0, 0)
@@ -252,6 +256,9 @@ class NodeWorld:
                 one.wipe(one.backup, first)
             case "disk":
                 one.disk.fails_next = "after" if first % 2 else "before"
+            case "full":
+                self.witness.reach("a disk is full for a while")
+                nursery.start_soon(self._fill_up, one, first)
             case "pause":
                 self.witness.counts["pauses"] += 1
                 pairs = [(one.number, other) for other in self._links[one.number]]
@@ -263,6 +270,11 @@ class NodeWorld:
                 nursery.start_soon(self._block, pairs, second, False)
             case "cut":
                 nursery.start_soon(self._cut, first, second, third)
+
+    async def _fill_up(self, one: NodePeer, full_ms: int) -> None:
+        one.disk.is_full = True
+        await trio.sleep(full_ms / 1_000)
+        one.disk.is_full = False
 
     async def _cut(self, mask: int, cut_ms: int, one_way: int) -> None:
         numbers = range(self.plan.peers)

@@ -28,7 +28,7 @@ FILE_BYTES_MAX = 4 << 20
 NUMBER_MAX = (1 << 63) - 1
 
 WORKLOAD = ("publish", "work", "cancel")
-FAULTS = ("crash", "pause", "wipe", "backup", "rewind", "disk", "cut", "clog")
+FAULTS = ("crash", "pause", "wipe", "backup", "rewind", "disk", "full", "cut", "clog")
 LIES = ("equivocate", "hoard", "flood", "replay", "backdate", "copy")
 KINDS = (*WORKLOAD, *FAULTS, *LIES)
 """What an event may be; `devnet.sim.core_world` and `devnet.sim.node_world` say what each does."""

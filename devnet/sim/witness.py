@@ -14,6 +14,7 @@ SOMETIMES = (
     "a cut goes one way",
     "a crash loses what was not synced",
     "a disk fails inside a batch",
+    "a disk is full for a while",
     "a wiped disk is refilled",
     "an old backup is restored",
     "an own chain comes back from peers",
