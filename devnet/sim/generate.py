@@ -25,8 +25,13 @@ SAFETY_SHARE = 0.25
 LIARS_SHARE_MAX = 0.9
 EPOCH_MS = 1_000
 
-_PEERS = {CORE: (2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8, 12), NODE: (2, 3, 3, 4, 4, 5, 6, 8)}
-_CALM_EPOCHS = {CORE: (6, 13), NODE: (10, 20)}
+_PEERS = {
+    CORE: (2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 8, 12),
+    NODE: (2, 3, 3, 4, 4, 5, 6, 8),
+}
+"""Most bugs need few peers, and large networks cost as much as many small ones."""
+FULL_MESH_PEERS_MAX = 5
+_CALM_EPOCHS = {CORE: (5, 10), NODE: (10, 20)}
 _LONG_SHARE = 0.15
 """Of the plans: twice as long, so that whole lives of tasks fit between two faults."""
 _CONVERGE_MS = {CORE: 30_000, NODE: 180_000}
@@ -71,7 +76,7 @@ def make_plan(layer: str, seed: int) -> Plan:
         mode=mode,
         seed=seed,
         peers=peers,
-        links=draws.rng.choice((0, 0, 2, 3)),
+        links=draws.rng.choice((0, 0, 2, 3) if peers <= FULL_MESH_PEERS_MAX else (2, 3, 4)),
         late_epochs=draws.rng.choice((1, 2, 4, 8, 20)),
         buggify=draws.pick(10, 300) if draws.is_on() else 0,
         clock_offsets_ms=tuple(
