@@ -13,7 +13,6 @@ from node.monitor import Monitor
 from node.open_chains import OpenChains
 from node.open_set import OpenSet
 from node.state_manager import StateManager
-from node.sync.budget import Bucket
 from node.sync.manager import SyncManager
 from node.sync.peers import PeerBook
 from node.sync.server import Server
@@ -153,7 +152,6 @@ def _heard_for_the_first_time() -> list[Patch]:
     return [
         Patch(SeenIds, "has", lambda seen, message_id: False),
         Patch(SeenIds, "add", lambda seen, message_id: True),
-        Patch(Bucket, "take_nowait", lambda bucket, units: True),
     ]
 
 
