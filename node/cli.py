@@ -23,6 +23,8 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("peers", "node.commands.peers:app", "Who is connected; `peers add` dials one more."),
     ("task", "node.commands.task:app", "Publish, list, show and cancel tasks."),
     ("answer", "node.commands.answer:app", "List and show answers."),
+    ("dispute", "node.commands.dispute:app", "Object to a result, judge, appeal, follow disputes."),
+    ("stake", "node.commands.stake:app", "Add to the account's stake, leave, take it back."),
     ("account", "node.commands.account:account", "Balance and chain of an account."),
     ("conflicts", "node.commands.conflicts:conflicts", "What the rules refused, and why."),
     ("report", "node.commands.report:app", "What this node thinks of answers and miners."),

@@ -8,6 +8,7 @@ the tasks they judge; so what is not burned goes to the treasury.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from protocol.dispute_records import BOND_SHARE
 from protocol.params import SCALE, Params
 from protocol.reputation import Violation
 from protocol.task_types import Difficulty
@@ -31,12 +32,14 @@ STAKE_SHARE_LOST: Mapping[Violation, int] = MappingProxyType(
         Violation.POOR_QUALITY: 1_000,
         Violation.MALICIOUS_BEHAVIOR: 8_000,
         Violation.COLLUSION: 10_000,
+        Violation.FALSE_VALIDATION: 3_000,
         Violation.PLAGIARISM: 9_000,
     }
 )
 """Share of the locked stake a violation takes, in basis points; those not named take nothing.
 
-Plagiarism, malice and collusion are established by the verdict of a dispute and by nothing else.
+Plagiarism, malice, collusion and false votes are established by the verdict of a dispute and by
+nothing else. The founding rules name no share for a false vote; it costs what a wrong answer costs.
 """
 
 
@@ -84,6 +87,11 @@ def is_reward_in_range(params: Params, difficulty: Difficulty, reward: int) -> b
 def compute_stake_loss(stake: int, violation: Violation) -> int:
     """Return the nano-units that a violation takes from a locked stake; never more than it."""
     return stake * STAKE_SHARE_LOST.get(violation, 0) // SCALE
+
+
+def compute_bond_min(reward: int) -> int:
+    """Return the least bond of a dispute about a task with this reward, and of an appeal."""
+    return -(-reward * BOND_SHARE // SCALE)
 
 
 def split_forfeit(amount: int, params: Params) -> tuple[int, int, int]:

@@ -185,7 +185,7 @@ def _settle(
         notes.extend(outcome.notes)
         rulings.extend(outcome.rulings)
         active.extend(tx.header.author for tx in outcome.applied)
-    settle_miners(view, params, epoch, rows, notes, active)
+    tally.add(settle_miners(view, params, epoch, rows, notes, active))
     settle_accounts(view, epoch, rows, tally)
     for ruling in rulings:
         rows[(RULINGS.name, ruling_key(epoch.number, ruling.tx_id))] = (RULINGS, ruling)

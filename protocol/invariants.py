@@ -12,14 +12,17 @@ that value and the reverse, and the index of flagged answers is the set of those
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from protocol.bonds import count_locked
 from protocol.errors import InvariantBroken
 from protocol.fold import Outcome
+from protocol.invariants_disputes import DISPUTE_ROW_RULES, DISPUTE_STEP_RULES
 from protocol.invariants_rows import ROW_RULES
 from protocol.invariants_steps import STEP_RULES
 from protocol.records import Ledger
 from protocol.scene import Rule, Scene
 from protocol.tables import (
     ACCOUNTS,
+    DISPUTES,
     LEDGER,
     LEDGER_KEY,
     MINERS,
@@ -43,6 +46,7 @@ def money_is_where_the_ledger_says(scene: Scene) -> Iterator[str]:
         scene.sum_of(MINERS, lambda miner: miner.stake)
         + scene.sum_of(SUBMISSIONS, lambda submission: submission.stake)
         + scene.sum_of(VALIDATIONS, lambda vote: vote.stake)
+        + scene.sum_of(DISPUTES, count_locked)
     )
     moved = (
         ("balances", scene.sum_of(ACCOUNTS, lambda account: account.balance)),
@@ -61,7 +65,8 @@ def money_is_where_the_ledger_says(scene: Scene) -> Iterator[str]:
 
 
 SUM_RULES: tuple[Rule, ...] = (money_is_where_the_ledger_says,)
-ALL: tuple[Rule, ...] = (*ROW_RULES, *STEP_RULES, *SUM_RULES)
+_OF_ROWS: tuple[Rule, ...] = (*ROW_RULES, *DISPUTE_ROW_RULES, *SUM_RULES)
+ALL: tuple[Rule, ...] = (*_OF_ROWS, *STEP_RULES, *DISPUTE_STEP_RULES)
 
 
 class ConsistencyChecker:
@@ -89,7 +94,7 @@ def check_whole_state(rows: Mapping[Key, Any]) -> None:
     """
     if (LEDGER.name, LEDGER_KEY) not in rows:
         raise InvariantBroken("money_is_where_the_ledger_says: a state without a ledger")
-    _run((*ROW_RULES, *SUM_RULES), Scene.of_rows(rows), "state")
+    _run(_OF_ROWS, Scene.of_rows(rows), "state")
 
 
 def _run(rules: Iterable[Rule], scene: Scene, where: str) -> None:

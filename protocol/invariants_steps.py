@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from enum import IntEnum
-from typing import TypeVar
+from typing import Any
 
 from protocol.phases import (
     MINER_STEPS,
@@ -11,8 +10,8 @@ from protocol.phases import (
     SUBMISSION_STEPS,
     MinerStatus,
     RewardState,
-    Steps,
     TaskStatus,
+    find_reachable,
     get_label,
 )
 from protocol.records import TRANSITIONS_MAX, RewardEntry
@@ -20,38 +19,32 @@ from protocol.scene import Rule, Scene
 from protocol.tables import (
     ACCOUNTS,
     ALL,
+    FRAUD_REPORTS,
     MINERS,
     REWARDS,
     RULINGS,
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    Table,
 )
-
-S = TypeVar("S", bound=IntEnum)
 
 
 def _name(key: bytes) -> str:
     return key.hex()[:16]
 
 
-def _is_reachable(steps: Steps[S], source: S | None, target: S) -> bool:
-    """Tell whether steps lead from one state to another; an epoch may hold more than one."""
-    reached: list[S | None] = [source]
-    for state in reached:
-        reached.extend(one for one in steps.get(state, ()) if one not in reached)
-    return target in reached
-
-
 def nothing_is_removed(scene: Scene) -> Iterator[str]:
-    """The fold adds rows and changes rows; a ruling it never even changes."""
+    """The fold adds rows and changes rows; rulings and reports it never even changes."""
     for table in ALL:
         for step in scene.steps(table):
             if step.after is None:
                 yield f"{table.name} {_name(step.key)} removed"
-    for step in scene.steps(RULINGS):
-        if step.before is not None:
-            yield f"ruling {_name(step.key)} changed"
+    said: tuple[Table[Any], ...] = (RULINGS, FRAUD_REPORTS)
+    for table in said:
+        for step in scene.steps(table):
+            if step.before is not None:
+                yield f"{table.name} {_name(step.key)} changed"
 
 
 def what_was_agreed_stays(scene: Scene) -> Iterator[str]:
@@ -81,7 +74,7 @@ def an_answer_keeps_its_commitment(scene: Scene) -> Iterator[str]:
         if after is None:
             continue
         source = before.status if before else None
-        if not _is_reachable(SUBMISSION_STEPS, source, after.status):
+        if after.status not in find_reachable(SUBMISSION_STEPS, source):
             yield f"answer {_name(step.key)}: {get_label(source)} to {get_label(after.status)}"
         if before is None:
             continue
@@ -123,7 +116,7 @@ def an_entry_is_claimed_once(scene: Scene) -> Iterator[str]:
         for entry in after.entries:
             earlier = old.get(entry.entry_id)
             source = earlier.state if earlier else None
-            if not _is_reachable(REWARD_STEPS, source, entry.state):
+            if entry.state not in find_reachable(REWARD_STEPS, source):
                 taken = f"{get_label(source)} to {get_label(entry.state)}"
                 yield f"entry {_name(entry.entry_id)}: {taken}"
             if earlier is not None and _clean(earlier) != _clean(entry):

@@ -8,8 +8,8 @@ from protocol.consensus import compute_weight
 from protocol.params import Params
 from protocol.phases import MinerStatus, TaskStatus, Trigger, require_move
 from protocol.records import TRANSITIONS_MAX, Miner, Submission, Task, Transition
-from protocol.tables import MINERS, SUBMISSIONS, TASKS
-from protocol.view import StateView
+from protocol.tables import ACCOUNTS, MINERS, SUBMISSIONS, TASKS
+from protocol.view import RowReader, StateView
 
 
 def require_task(book: Book, task_id: bytes) -> Task:
@@ -63,6 +63,12 @@ def find_archived(view: StateView, params: Params, subject: bytes, epoch: int) -
 def is_taking_part(miner: Miner) -> bool:
     """Tell whether a miner may act; one who merely slept wakes by acting."""
     return miner.status in (MinerStatus.ACTIVE, MinerStatus.INACTIVE, MinerStatus.DORMANT)
+
+
+def is_barred(rows: RowReader, author: bytes) -> bool:
+    """Tell whether evidence bars an author for good: nothing he signs will be sealed again."""
+    account = rows.get(ACCOUNTS, author)
+    return account is not None and account.barred_from is not None
 
 
 def require_miner(book: Book, address: bytes, role: int, specialization: str | None) -> Miner:

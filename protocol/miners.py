@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from protocol.book import Note
+from protocol.book import Note, Payment, Pot
 from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken
+from protocol.fees import split_fee
 from protocol.params import Params
 from protocol.phases import MinerStatus
 from protocol.records import Miner, Reputation
@@ -32,8 +33,8 @@ def settle_miners(
     rows: dict[Key, tuple[Table[Any], Any]],
     notes: Iterable[Note],
     active: Iterable[bytes],
-) -> None:
-    """Write every miner that an epoch says something of into `rows`.
+) -> tuple[Payment, ...]:
+    """Write every miner that an epoch says something of into `rows`; return what that moves.
 
     Args:
         view: the state before the epoch.
@@ -51,6 +52,7 @@ def settle_miners(
         by_miner.setdefault(note.miner, []).append(note)
     caught = _find_caught(view, epoch)
     acted = set(active)
+    payments: list[Payment] = []
     for address in sorted({*by_miner, *acted, *caught}):
         written = rows.get((MINERS.name, address))
         before = written[1] if written is not None else view.get(MINERS, address)
@@ -66,10 +68,26 @@ def settle_miners(
         if address in acted:
             miner = _wake(miner, epoch.number)
         if address in caught:
-            # Nothing he signs will be sealed again, so he must not be drawn for a panel either.
-            miner = replace(miner, status=MinerStatus.SUSPENDED)
+            miner, lost = _suspend(miner, params)
+            payments += lost
         if miner != before:
             rows[(MINERS.name, address)] = (MINERS, miner)
+    return tuple(payments)
+
+
+def _suspend(miner: Miner, params: Params) -> tuple[Miner, tuple[Payment, ...]]:
+    """Return a miner who was caught, and where his registration stake goes.
+
+    Nothing he signs will be sealed again, so he must not be drawn for a panel, and he could never
+    take the stake back: it is forfeited like a fee, for nobody in particular was harmed.
+    """
+    treasury, burned = split_fee(miner.stake, params)
+    payments = (
+        Payment(Pot.STAKE, Pot.TREASURY, treasury),
+        Payment(Pot.STAKE, Pot.BURNED, burned),
+    )
+    forfeited = miner.forfeited + miner.stake
+    return replace(miner, status=MinerStatus.SUSPENDED, stake=0, forfeited=forfeited), payments
 
 
 def _find_caught(view: StateView, epoch: Epoch) -> set[bytes]:

@@ -1,5 +1,6 @@
 """Opening validation: who judges a task, and what becomes of answers that were never shown."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from protocol.book import Book
@@ -12,18 +13,38 @@ from protocol.stakes import forfeit_stake, read_submissions
 from protocol.tables import MINERS, SUBMISSIONS
 
 
-def draw_panel(book: Book, task: Task) -> tuple[bytes, ...]:
+def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[bytes, ...]:
     """Return the validators drawn for a task, sorted; fewer than wanted if there are no more.
 
-    The lots are hashes over the epoch's beacon, so neither the publisher nor a miner can choose
-    his judges. While the epoch is open there is no beacon and so no panel: nobody could hold
-    anybody to a panel that the next transaction would change.
+    Args:
+        book: of the task's subject.
+        task: whose parties are never drawn.
+        barred: others who must not be drawn.
+    """
+    parties = {task.publisher, *(participant.miner for participant in task.participants), *barred}
+    size = task.terms.required_reviewers + book.params.panel_spares
+    return draw_validators(book, "panel", (task.task_id,), size, parties)
+
+
+def draw_validators(
+    book: Book, tag: str, seed: Sequence[bytes], size: int, excluded: Collection[bytes]
+) -> tuple[bytes, ...]:
+    """Return up to `size` validators by lot, sorted; nobody while the epoch is open.
+
+    The lots are hashes over the epoch's beacon, so nobody who is judged can choose his judges.
+    While the epoch is open there is no beacon and so no panel: nobody could hold anybody to a panel
+    that the next transaction would change.
+
+    Args:
+        book: of the subject.
+        tag: domain of the lots.
+        seed: what the draw is for.
+        size: how many are wanted.
+        excluded: addresses that must not be drawn.
     """
     if book.beacon is None:
         return ()
-    parties = {task.publisher, *(participant.miner for participant in task.participants)}
     candidates = book.sealed.validators()
-    size = task.terms.required_reviewers + book.params.panel_spares
     drawn: list[bytes] = []
     # Fisher and Yates's shuffle as far as it is needed: `moved` holds what no longer lies at its
     # own place, so a draw from many thousand looks at a handful.
@@ -31,12 +52,12 @@ def draw_panel(book: Book, task: Task) -> tuple[bytes, ...]:
     for place in range(len(candidates)):
         if len(drawn) == size:
             break
-        lot = compute_hash("panel", book.beacon, task.task_id, place.to_bytes(8, "big"))
+        lot = compute_hash(tag, book.beacon, *seed, place.to_bytes(8, "big"))
         chosen = place + int.from_bytes(lot, "big") % (len(candidates) - place)
         address = candidates[moved.get(chosen, chosen)]
         moved[chosen] = moved.get(place, place)
         miner = book.sealed.get(MINERS, address)
-        if address not in parties and miner is not None and is_taking_part(miner):
+        if address not in excluded and miner is not None and is_taking_part(miner):
             drawn.append(address)
     return tuple(sorted(drawn))
 

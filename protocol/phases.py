@@ -170,8 +170,9 @@ SUBMISSION_STEPS: Steps[SubmissionStatus] = MappingProxyType(
         SubmissionStatus.REQUIRES_EXPERT_REVIEW: (
             SubmissionStatus.APPROVED,
             SubmissionStatus.REJECTED,
+            SubmissionStatus.UNDER_REVIEW,
         ),
-        # Back to review only when a dispute has started a new round.
+        # Back to review, from here and from above, only when a dispute has started a new round.
         SubmissionStatus.APPROVED: (SubmissionStatus.UNDER_REVIEW,),
         SubmissionStatus.REJECTED: (SubmissionStatus.UNDER_REVIEW,),
     }
@@ -181,7 +182,8 @@ REWARD_STEPS: Steps[RewardState] = MappingProxyType(
     {
         None: (RewardState.LOCKED,),
         RewardState.LOCKED: (RewardState.CLAIMABLE, RewardState.REVOKED),
-        RewardState.CLAIMABLE: (RewardState.CLAIMED,),
+        # Revoked when its recipient can sign no claim any more.
+        RewardState.CLAIMABLE: (RewardState.CLAIMED, RewardState.REVOKED),
     }
 )
 
@@ -192,9 +194,10 @@ MINER_STEPS: Steps[MinerStatus] = MappingProxyType(
         MinerStatus.INACTIVE: (MinerStatus.ACTIVE, MinerStatus.DORMANT),
         MinerStatus.DORMANT: (MinerStatus.ACTIVE,),
         MinerStatus.SUSPENDED: (MinerStatus.ACTIVE,),
-        MinerStatus.EXITING: (MinerStatus.EXITED,),
+        # Evidence against an author is heard even after he left.
+        MinerStatus.EXITING: (MinerStatus.EXITED, MinerStatus.SUSPENDED),
         # Who comes back keeps his history: leaving must not wash a reputation.
-        MinerStatus.EXITED: (MinerStatus.ACTIVE,),
+        MinerStatus.EXITED: (MinerStatus.ACTIVE, MinerStatus.SUSPENDED),
     }
 )
 
@@ -267,6 +270,14 @@ def require_step(steps: Steps[S], source: S | None, target: S) -> None:
         raise Rejected(
             "wrong_state", f"{get_label(source)} to {get_label(target)}", wanted or "no step"
         )
+
+
+def find_reachable(steps: Steps[S], source: S | None) -> tuple[S | None, ...]:
+    """Return `source` and all that steps lead to from it; an epoch may hold more than one step."""
+    reached: list[S | None] = [source]
+    for state in reached:
+        reached.extend(one for one in steps.get(state, ()) if one not in reached)
+    return tuple(reached)
 
 
 def get_label(state: IntEnum | None) -> str:

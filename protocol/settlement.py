@@ -7,11 +7,12 @@ Rules:
 3. escrowed + paid out + refunded = total at every step; the network's fee counts as paid out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from protocol.book import Book, Note, Pot
 from protocol.consensus import Decision, Vote, decide
+from protocol.convictions import read_convicted, read_voting_round
 from protocol.errors import InvariantBroken
 from protocol.fees import split_fee
 from protocol.hashing import compute_hash
@@ -50,23 +51,42 @@ class Judged:
 
 def judge_task(book: Book, task: Task) -> tuple[Judged, ...]:
     """Return every answer under review with its decision as the votes stand now."""
+    return judge_answers(
+        book,
+        task,
+        [
+            submission
+            for submission in read_submissions(book, task)
+            if submission.status is SubmissionStatus.UNDER_REVIEW
+        ],
+    )
+
+
+def judge_answers(book: Book, task: Task, submissions: Iterable[Submission]) -> tuple[Judged, ...]:
+    """Return answers with their decisions as the votes that count stand now."""
     terms = task.terms
     judged = []
-    for submission in read_submissions(book, task):
-        if submission.status is SubmissionStatus.UNDER_REVIEW:
-            votes = tuple(
-                Vote(vote.validator, read_score(vote), vote.weight)
-                for vote in read_votes(book, submission, task.lifecycle.round)
-            )
-            decision = decide(
-                votes,
-                required_reviewers=terms.required_reviewers,
-                consensus_threshold=terms.consensus_threshold,
-                quality_threshold=terms.quality_threshold,
-                tolerance=book.params.score_tolerance,
-            )
-            judged.append(Judged(submission, votes, decision))
+    for submission in submissions:
+        votes = tuple(
+            Vote(vote.validator, read_score(vote), vote.weight)
+            for vote in read_counted_votes(book, task, submission)
+        )
+        decision = decide(
+            votes,
+            required_reviewers=terms.required_reviewers,
+            consensus_threshold=terms.consensus_threshold,
+            quality_threshold=terms.quality_threshold,
+            tolerance=book.params.score_tolerance,
+        )
+        judged.append(Judged(submission, votes, decision))
     return tuple(judged)
+
+
+def read_counted_votes(book: Book, task: Task, submission: Submission) -> tuple[Validation, ...]:
+    """Return the votes on an answer that no verdict has made void, sorted by validator."""
+    convicted = read_convicted(book, task).validators
+    votes = read_votes(book, submission, read_voting_round(book, task))
+    return tuple(vote for vote in votes if vote.validator not in convicted)
 
 
 def read_score(vote: Validation) -> int | None:
@@ -85,10 +105,26 @@ def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | 
         judged: from `judge_task`, at least one of them decided.
         tx: the vote that completed it, None if the end of the window did.
     """
-    decided = [one for one in judged if one.decision.decided]
+    close_reviews(book, judged)
+    task = distribute(book, task, judged)
+    return move_task(task, TaskStatus.COMPLETED, Trigger.VALIDATION_COMPLETE, book.epoch, tx)
+
+
+def close_reviews(book: Book, judged: Iterable[Judged]) -> None:
+    """Write what the decisions say of each answer."""
     for one in judged:
         submission = _close_review(one)
         book.put(SUBMISSIONS, submission.submission_id, submission)
+
+
+def distribute(book: Book, task: Task, judged: Sequence[Judged]) -> Task:
+    """Return the task with its dispute window open; who gets what is written to the book.
+
+    Args:
+        book: of the task's subject.
+        task: in the round that the distribution is of.
+        judged: of all answers that no verdict has struck out.
+    """
     answers = [
         Answer(
             submission_id=one.submission.submission_id,
@@ -97,7 +133,8 @@ def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | 
             committed_at=one.submission.committed_at,
             votes=one.votes,
         )
-        for one in decided
+        for one in judged
+        if one.decision.decided
     ]
     terms = task.terms
     payout = compute_payout(
@@ -108,21 +145,29 @@ def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | 
         quality_threshold=terms.quality_threshold,
         tolerance=book.params.score_tolerance,
     )
+    entries = tuple(_build_entry(task, share) for share in payout.shares)
+    task = replace(task, winner=payout.winner)
+    return put_distribution(book, task, entries, payout.network_fee, payout.refund)
+
+
+def put_distribution(
+    book: Book, task: Task, entries: tuple[RewardEntry, ...], network_fee: int, refund: int
+) -> Task:
+    """Return the task with its dispute window open from now on; write its distribution."""
     deadline = book.epoch + book.params.dispute_epochs
     distribution = RewardDistribution(
         task_id=task.task_id,
         round=task.lifecycle.round,
         total=task.pool.total,
-        network_fee=payout.network_fee,
-        refund=payout.refund,
+        network_fee=network_fee,
+        refund=refund,
         computed_at=book.epoch,
         claimable_after=deadline,
-        entries=tuple(_build_entry(task, share) for share in payout.shares),
+        entries=entries,
     )
     book.put(REWARDS, reward_key(task.task_id, task.lifecycle.round), distribution)
-    task = move_task(task, TaskStatus.COMPLETED, Trigger.VALIDATION_COMPLETE, book.epoch, tx)
     times = replace(task.lifecycle, completed_at=book.epoch, dispute_deadline=deadline)
-    return replace(task, lifecycle=times, winner=payout.winner)
+    return replace(task, lifecycle=times)
 
 
 def _close_review(one: Judged) -> Submission:
@@ -187,7 +232,7 @@ def abandon_validation(book: Book, task: Task, judged: Sequence[Judged]) -> Task
     for one in judged:
         submission = release_stake(book, _close_review(one))
         book.put(SUBMISSIONS, submission.submission_id, submission)
-    release_votes(book, task, [one.submission for one in judged])
+    release_votes(book, task, read_submissions(book, task))
     task = refund_task(book, task)
     return move_task(task, TaskStatus.EXPIRED, Trigger.TIME_EXPIRY, book.epoch, None)
 
@@ -209,9 +254,13 @@ def settle_task(book: Book, task: Task) -> Task:
     book.pay(Pot.ESCROW, Pot.BURNED, burned)
     book.pay(Pot.ESCROW, task.publisher, distribution.refund)
     submissions = read_submissions(book, task)
+    struck = read_convicted(book, task).submissions
     for submission in submissions:
-        _note_votes(book, task, submission)
-        book.put(SUBMISSIONS, submission.submission_id, _settle_submission(book, task, submission))
+        # What a verdict struck out it has punished too.
+        if submission.submission_id not in struck:
+            _note_votes(book, task, submission)
+            submission = _settle_submission(book, task, submission)
+            book.put(SUBMISSIONS, submission.submission_id, submission)
     release_votes(book, task, submissions)
     pool = task.pool
     pool = replace(
@@ -237,7 +286,7 @@ def _settle_submission(book: Book, task: Task, submission: Submission) -> Submis
 def _note_votes(book: Book, task: Task, submission: Submission) -> None:
     if submission.score is None:
         return
-    for vote in read_votes(book, submission, task.lifecycle.round):
+    for vote in read_counted_votes(book, task, submission):
         given = read_score(vote)
         if given is not None:
             book.note(Note(vote.validator, deviation=abs(given - submission.score)))

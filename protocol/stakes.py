@@ -53,13 +53,36 @@ def forfeit_stake(
 ) -> Submission:
     """Return the submission with the share a violation costs taken and the rest paid back."""
     lost = compute_stake_loss(submission.stake, violation)
+    _pay_forfeit(book, task, lost)
+    book.pay(Pot.STAKE, submission.miner, submission.stake - lost)
+    book.note(Note(submission.miner, penalty=PENALTY_POINTS[violation], forfeited=lost))
+    return replace(submission, stake=0, forfeited=submission.forfeited + lost)
+
+
+def forfeit_votes(book: Book, task: Task, validator: bytes, violation: Violation) -> None:
+    """Take from all that a validator has locked in a task the share that a violation costs.
+
+    The rest is paid back. He loses reputation once, whatever the number of his votes.
+    """
+    forfeited = 0
+    for submission in read_submissions(book, task):
+        for round_ in range(task.lifecycle.round + 1):
+            key = validation_key(submission.submission_id, validator, round_)
+            vote = book.get(VALIDATIONS, key)
+            if vote is not None and vote.stake:
+                lost = compute_stake_loss(vote.stake, violation)
+                _pay_forfeit(book, task, lost)
+                book.pay(Pot.STAKE, validator, vote.stake - lost)
+                book.put(VALIDATIONS, key, replace(vote, stake=0))
+                forfeited += lost
+    book.note(Note(validator, penalty=PENALTY_POINTS[violation], forfeited=forfeited))
+
+
+def _pay_forfeit(book: Book, task: Task, lost: int) -> None:
     harmed, treasury, burned = split_forfeit(lost, book.params)
     book.pay(Pot.STAKE, task.publisher, harmed)
     book.pay(Pot.STAKE, Pot.TREASURY, treasury)
     book.pay(Pot.STAKE, Pot.BURNED, burned)
-    book.pay(Pot.STAKE, submission.miner, submission.stake - lost)
-    book.note(Note(submission.miner, penalty=PENALTY_POINTS[violation], forfeited=lost))
-    return replace(submission, stake=0, forfeited=submission.forfeited + lost)
 
 
 def release_votes(book: Book, task: Task, submissions: Sequence[Submission]) -> None:

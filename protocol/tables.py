@@ -7,6 +7,8 @@
 | SUBMISSIONS   | submission id                    | Submission         |
 | VALIDATIONS   | submission id, validator, round  | Validation         |
 | REWARDS       | task id, round                   | RewardDistribution |
+| DISPUTES      | task id, round                   | DisputeCase        |
+| FRAUD_REPORTS | submission id, reporter          | FraudReport        |
 | ACCOUNTS      | address                          | Account            |
 | LEDGER        | one empty key                    | Ledger             |
 | RULINGS       | epoch (8 bytes BE), transaction  | Ruling             |
@@ -16,9 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from protocol import codec
+from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.records import (
     Account,
+    FraudReport,
     Ledger,
     Miner,
     RewardDistribution,
@@ -63,6 +67,8 @@ MINERS = Table("ai_miner_states", Miner)
 SUBMISSIONS = Table("ai_submissions", Submission)
 VALIDATIONS = Table("ai_validation_results", Validation)
 REWARDS = Table("ai_reward_distributions", RewardDistribution)
+DISPUTES = Table("ai_dispute_cases", DisputeCase)
+FRAUD_REPORTS = Table("fraud_reports", FraudReport)
 ACCOUNTS = Table("accounts", Account)
 LEDGER = Table("ledger", Ledger)
 RULINGS = Table("rulings", Ruling)
@@ -73,6 +79,8 @@ ALL: tuple[Table[Any], ...] = (
     SUBMISSIONS,
     VALIDATIONS,
     REWARDS,
+    DISPUTES,
+    FRAUD_REPORTS,
     ACCOUNTS,
     LEDGER,
     RULINGS,
@@ -90,6 +98,21 @@ def validation_key(submission_id: bytes, validator: bytes, round_: int) -> bytes
 def reward_key(task_id: bytes, round_: int) -> bytes:
     """Return the key of a task's distribution in one round."""
     return task_id + bytes([round_])
+
+
+def dispute_key(task_id: bytes, round_: int) -> bytes:
+    """Return the key of the dispute that a task went through in one round."""
+    return task_id + bytes([round_])
+
+
+def split_dispute_key(key: bytes) -> tuple[bytes, int]:
+    """Return the task id and the round of a dispute's key."""
+    return key[:-1], key[-1]
+
+
+def report_key(submission_id: bytes, reporter: bytes) -> bytes:
+    """Return the key of a fraud report: everybody reports an answer once."""
+    return submission_id + reporter
 
 
 def ruling_key(epoch: int, tx_id: bytes) -> bytes:

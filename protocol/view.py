@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from protocol.closing import compute_closed_epoch
-from protocol.phases import TaskStatus
+from protocol.dispute_records import DisputeCase
+from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, MINERS, REWARDS, TASKS, Table, reward_key
+from protocol.tables import BY_NAME, DISPUTES, MINERS, REWARDS, TASKS, Table, reward_key
 
 T = TypeVar("T")
 
@@ -26,7 +27,10 @@ class StateView(RowReader, Protocol):
     """The state as one seal left it; reads never change under the reader."""
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`.
+
+        It is the task's own, or that of the dispute it is in.
+        """
         ...
 
     def validators(self) -> Sequence[bytes]:
@@ -57,6 +61,19 @@ def compute_next_deadline(task: Task) -> int | None:
             return None
 
 
+def compute_dispute_deadline(case: DisputeCase) -> int | None:
+    """Return the last epoch of the window a dispute is in, None once it has ended."""
+    match case.status:
+        case DisputeStatus.PENDING | DisputeStatus.APPEALED:
+            return case.pending_until
+        case DisputeStatus.UNDER_REVIEW:
+            return case.voting_deadline
+        case DisputeStatus.RESOLVED_APPEALABLE:
+            return case.appeal_deadline
+        case _:
+            return None
+
+
 def find_closed_epoch(view: RowReader, task: Task) -> int | None:
     """Return the epoch in which a task closed for good, by its rows; None while it has not."""
     key = reward_key(task.task_id, task.lifecycle.round)
@@ -80,7 +97,7 @@ class EpochView:
         return self._view.get(table, key)
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`."""
         return self._view.due_tasks(epoch)
 
     def validators(self) -> Sequence[bytes]:
@@ -116,13 +133,16 @@ class MemoryView:
                 self.rows[(name, key)] = record
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
-        due = []
-        for (name, key), row in self.rows.items():
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`."""
+        due = set()
+        for (name, _), row in self.rows.items():
+            deadline = None
             if name == TASKS.name:
                 deadline = compute_next_deadline(row)
-                if deadline is not None and deadline < epoch:
-                    due.append(key)
+            elif name == DISPUTES.name:
+                deadline = compute_dispute_deadline(row)
+            if deadline is not None and deadline < epoch:
+                due.add(row.task_id)
         return sorted(due)
 
     def validators(self) -> Sequence[bytes]:

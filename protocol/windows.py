@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from protocol import kinds
 from protocol.book import Book
+from protocol.disputes import move_dispute_by_threshold, move_dispute_by_time
 from protocol.kind import Stage
 from protocol.lifecycle import move_task, refund_task
 from protocol.panel import open_validation, punish_unrevealed
@@ -42,6 +43,8 @@ def _move_by_time(book: Book, task: Task) -> Task | None:
             return _end_reveal(book, task)
         case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
             return _end_validation(book, task)
+        case TaskStatus.DISPUTED:
+            return move_dispute_by_time(book, task)
         case TaskStatus.COMPLETED if not task.settled:
             if times.dispute_deadline is not None and epoch > times.dispute_deadline:
                 return settle_task(book, task)
@@ -104,6 +107,8 @@ def _move_by_threshold(book: Book, task: Task, applied: Sequence[SignedTransacti
             decided = [one for one in judged if one.decision.decided]
             if decided and (len(decided) == len(judged) or epoch > times.validation_deadline):
                 return complete_task(book, task, judged, _find_cause(applied, Stage.VALIDATE))
+        case TaskStatus.DISPUTED:
+            return move_dispute_by_threshold(book, task, _find_cause(applied, Stage.VOTE))
     return None
 
 

@@ -7,7 +7,7 @@ to delete. All keys lie in one table, `ai_index_mappings`:
     encode_key(name of the index, part, ..., primary key)        value: empty
 
 The primary key is the last part. What a table's own key can list needs no index: the votes on a
-submission and the rulings of an epoch are prefixes of their tables.
+submission, the disputes of a task and the rulings of an epoch are prefixes of their tables.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from protocol.closing import compute_moved_epoch, is_paid_out
-from protocol.phases import RewardState, TaskStatus
+from protocol.dispute_records import DisputeCase
+from protocol.phases import OPEN_DISPUTES, RewardState, TaskStatus
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
+    FraudReport,
     Miner,
     RewardDistribution,
     Ruling,
@@ -26,9 +28,19 @@ from protocol.records import (
     Task,
     Validation,
 )
-from protocol.tables import MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS, VALIDATIONS, Table
+from protocol.tables import (
+    DISPUTES,
+    FRAUD_REPORTS,
+    MINERS,
+    REWARDS,
+    RULINGS,
+    SUBMISSIONS,
+    TASKS,
+    VALIDATIONS,
+    Table,
+)
 from protocol.task_types import get_type_slug
-from protocol.view import compute_next_deadline
+from protocol.view import compute_dispute_deadline, compute_next_deadline
 from storage.keys import Part, encode_key
 from storage.local_records import FraudAnalysis
 from storage.local_tables import FRAUD
@@ -151,6 +163,34 @@ def _unclaimed(distribution: RewardDistribution) -> Iterable[Parts]:
             yield (entry.recipient, distribution.computed_at, entry.entry_id)
 
 
+def _dispute_id(case: DisputeCase) -> Iterable[Parts]:
+    yield (case.dispute_id,)
+
+
+def _dispute_pending(case: DisputeCase) -> Iterable[Parts]:
+    if case.status in OPEN_DISPUTES:
+        yield (case.opened_at,)
+
+
+def _dispute_time(case: DisputeCase) -> Iterable[Parts]:
+    yield (case.opened_at,)
+
+
+def _dispute_due(case: DisputeCase) -> Iterable[Parts]:
+    deadline = compute_dispute_deadline(case)
+    if deadline is not None:
+        yield (deadline,)
+
+
+def _dispute_evidence(case: DisputeCase) -> Iterable[Parts]:
+    for item in case.evidence:
+        yield (item.content_hash,)
+
+
+def _report_analysis(report: FraudReport) -> Iterable[Parts]:
+    yield (report.analysis_hash,)
+
+
 def _ruling_subject(ruling: Ruling) -> Iterable[Parts]:
     yield (ruling.subject, ruling.epoch)
 
@@ -178,6 +218,12 @@ SUBMISSIONS_BY_MINER = Index("submissions_by_miner", SUBMISSIONS, _submission_mi
 SUBMISSIONS_BY_CONTENT = Index("submissions_by_content", SUBMISSIONS, _submission_content)
 VALIDATIONS_BY_VALIDATOR = Index("validations_by_validator", VALIDATIONS, _validation_validator)
 REWARDS_UNCLAIMED = Index("rewards_unclaimed", REWARDS, _unclaimed)
+DISPUTES_BY_TIME = Index("disputes", DISPUTES, _dispute_time)
+DISPUTES_BY_ID = Index("disputes_by_id", DISPUTES, _dispute_id)
+DISPUTES_PENDING = Index("disputes_pending", DISPUTES, _dispute_pending)
+DISPUTES_BY_DUE = Index("disputes_by_due", DISPUTES, _dispute_due)
+DISPUTES_BY_EVIDENCE = Index("disputes_by_evidence", DISPUTES, _dispute_evidence)
+REPORTS_BY_ANALYSIS = Index("fraud_reports_by_analysis", FRAUD_REPORTS, _report_analysis)
 RULINGS_BY_SUBJECT = Index("rulings_by_subject", RULINGS, _ruling_subject)
 FRAUD_FLAGGED = Index("fraud_flagged", FRAUD, _fraud_flagged)
 """Of local opinions: like their rows, it enters no root."""
@@ -200,6 +246,12 @@ INDEXES: tuple[Index[Any], ...] = (
     SUBMISSIONS_BY_CONTENT,
     VALIDATIONS_BY_VALIDATOR,
     REWARDS_UNCLAIMED,
+    DISPUTES_BY_TIME,
+    DISPUTES_BY_ID,
+    DISPUTES_PENDING,
+    DISPUTES_BY_DUE,
+    DISPUTES_BY_EVIDENCE,
+    REPORTS_BY_ANALYSIS,
     RULINGS_BY_SUBJECT,
     FRAUD_FLAGGED,
 )

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.phases import TaskStatus
 from protocol.records import (
     Account,
+    FraudReport,
     Ledger,
     Miner,
     RewardDistribution,
@@ -24,6 +26,8 @@ from protocol.records import (
 )
 from protocol.tables import (
     ACCOUNTS,
+    DISPUTES,
+    FRAUD_REPORTS,
     LEDGER,
     LEDGER_KEY,
     MINERS,
@@ -209,6 +213,43 @@ class Queries:
         """Return what a recipient can or will be able to claim, the oldest first."""
         prefix = indexes.REWARDS_UNCLAIMED.prefix(recipient)
         return self._page(INDEX_TABLE, prefix, limit, cursor, self._read_unclaimed)
+
+    # ------------------------------------------------------------------------------- disputes
+
+    def dispute(self, dispute_id: bytes) -> DisputeCase | None:
+        """Return one dispute, or None."""
+        prefix = indexes.DISPUTES_BY_ID.prefix(dispute_id)
+        for key, _ in self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix)):
+            return self._require(DISPUTES, read_primary_key(key))
+        return None
+
+    def disputes(self, limit: int = PAGE_ITEMS, cursor: bytes | None = None) -> Page[DisputeCase]:
+        """Return all disputes, the latest first."""
+        return self._list(indexes.DISPUTES_BY_TIME, (), limit, cursor, is_latest_first=True)
+
+    def disputes_pending(
+        self, limit: int = PAGE_ITEMS, cursor: bytes | None = None
+    ) -> Page[DisputeCase]:
+        """Return the disputes that await a judgment, the oldest first."""
+        return self._list(indexes.DISPUTES_PENDING, (), limit, cursor)
+
+    def open_disputes(self) -> Iterator[DisputeCase]:
+        """Return every dispute that awaits a judgment, as of now."""
+        prefix = indexes.DISPUTES_PENDING.prefix()
+        rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
+        return (self._require(DISPUTES, read_primary_key(key)) for key, _ in rows)
+
+    def disputes_of_task(
+        self, task_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
+    ) -> Page[DisputeCase]:
+        """Return the disputes of a task by round."""
+        return self._list_rows(DISPUTES, task_id, limit, cursor)
+
+    def fraud_reports_of_submission(
+        self, submission_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
+    ) -> Page[FraudReport]:
+        """Return what people publicly think of an answer, by reporter."""
+        return self._list_rows(FRAUD_REPORTS, submission_id, limit, cursor)
 
     # -------------------------------------------------------------------------------- rulings
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from protocol.records import ROLE_VALIDATOR
-from protocol.tables import TASKS, Table
+from protocol.tables import TASKS, Table, split_dispute_key
 from protocol.view import find_closed_epoch
 from storage.engine import Engine
-from storage.indexes import INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
+from storage.indexes import DISPUTES_BY_DUE, INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
 from storage.keys import decode_key, prefix_end
 from storage.rows import Rows
 from storage.tombstones import read_tombstone
@@ -30,8 +30,10 @@ class StoreView:
         return self._rows.get(table, key)
 
     def due_tasks(self, epoch: int) -> Sequence[bytes]:
-        """Return the sorted ids of the tasks whose next deadline lies before `epoch`."""
-        return self._read_last_parts(TASKS_BY_DUE.prefix(), TASKS_BY_DUE.prefix(epoch))
+        """Return the sorted ids of the tasks of which a next deadline lies before `epoch`."""
+        tasks = self._read_last_parts(TASKS_BY_DUE.prefix(), TASKS_BY_DUE.prefix(epoch))
+        disputes = self._read_last_parts(DISPUTES_BY_DUE.prefix(), DISPUTES_BY_DUE.prefix(epoch))
+        return sorted({*tasks, *(split_dispute_key(key)[0] for key in disputes)})
 
     def validators(self) -> Sequence[bytes]:
         """Return the sorted addresses of all miners registered as validators."""

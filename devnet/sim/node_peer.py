@@ -20,6 +20,7 @@ from devnet.sim.witness import Witness, WitnessedMarks
 from node.assembly import Ports, run_peer
 from node.author import Author
 from node.config import Config, P2pConfig, RolesConfig, RpcConfig, SyncConfig, WorkerConfig
+from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
@@ -86,6 +87,7 @@ class NodePeer:
         self._dials = dials
         self._marks = WitnessedMarks(witness, number)
         self._sealed = HighWater(None)
+        self._diary = DiaryFile(None)
         self._box = AnswerBox(None)
         self._scope = trio.CancelScope()
         self._down_s = 0.0
@@ -155,6 +157,7 @@ class NodePeer:
             rng=random.Random(f"{self._seed}/{self.number}/{self.lives}"),
             signed=self._marks,
             sealed=self._sealed,
+            diary=self._diary,
             box=self._box,
             open_worker=lambda role, line: SimulatedWorker(role, signer.address),
             draw_bytes=self._draw_salt,

@@ -157,6 +157,22 @@ def parse_id(text: str) -> str:
     return digits
 
 
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """Return the content of a file that a command is given.
+
+    Raises:
+        UsageError: `input_unreadable` or `input_too_long`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise UsageError("input_unreadable", f"{path}: {error.strerror}", "a file") from error
+    if len(data) > bytes_max:
+        raise UsageError("input_too_long", path, f"at most {bytes_max} bytes")
+    return data
+
+
 def find_id(client: Any, text: str, method: str, field: str) -> str:
     """Return the full id that `text` is or begins, as the node's list `method` shows it.
 

@@ -15,6 +15,7 @@ from node.commands.common import (
     find_id,
     iterate_pages,
     parse_coins,
+    read_file,
     shorten_id,
     show_coins,
     show_pairs,
@@ -62,7 +63,7 @@ def publish(
 ) -> None:
     """Put a task on offer. The node that runs here signs it with its account."""
     level = Difficulty[difficulty.upper()]
-    data = _read_input(input)
+    data = b"" if input is None else read_file(input, BLOB_BYTES_MAX)
     terms: dict[str, Any] = {
         "task_type": build_task_type(type, field or []),
         "title": title,
@@ -206,19 +207,6 @@ def _show_rewards(console: Console, task: dict[str, Any]) -> None:
     if rows:
         console.print()
         show_table(console, ("reward of", "as", "coins", "state"), rows)
-
-
-def _read_input(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        with path.open("rb") as file:
-            data = file.read(BLOB_BYTES_MAX + 1)
-    except OSError as error:
-        raise UsageError("input_unreadable", f"{path}: {error.strerror}", "a file") from error
-    if len(data) > BLOB_BYTES_MAX:
-        raise UsageError("input_too_long", path, f"at most {BLOB_BYTES_MAX} bytes")
-    return data
 
 
 def _read_threshold(percent: int) -> int:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from protocol.closing import compute_settled_epoch
+from protocol.convictions import read_voting_round
 from protocol.kinds.reveal_answer import RevealAnswer
 from protocol.phases import RewardState
 from protocol.records import Submission, Task, Validation
@@ -185,7 +186,7 @@ def _read_deviations(store: Store, submission: Submission) -> Steps[tuple[int, .
         given = read_score(vote)
         if judged is None or judged.score is None or task is None or given is None:
             continue
-        if _is_settled(task, epoch) and vote.round == task.lifecycle.round:
+        if _is_settled(task, epoch) and vote.round == read_voting_round(store.view, task):
             deviations.append(abs(given - judged.score))
     return tuple(deviations)
 

@@ -27,6 +27,7 @@ from node.state_manager import StateManager
 from node.workers.fields import BadField
 from node.workers.messages import DEADLINE_MS_MAX, TaskRequest, WorkerFault
 from protocol.answers import compute_commitment
+from protocol.disputes import is_revealing
 from protocol.errors import BlamedError
 from protocol.hashing import compute_content_hash
 from protocol.kinds.reveal_answer import RevealAnswer
@@ -153,7 +154,7 @@ class Miner:
     def _is_revealable(self, task: Task, submission: Submission) -> bool:
         times, epoch = task.lifecycle, self._state.epoch + 1
         return (
-            task.status is TaskStatus.ANSWERS_SUBMITTED
+            is_revealing(self._state.open, task)
             and submission.status is SubmissionStatus.PENDING
             and times.submission_deadline < epoch <= times.reveal_deadline
         )

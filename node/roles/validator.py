@@ -27,6 +27,7 @@ from node.workers.messages import (
     WorkerFault,
 )
 from node.workers.messages import Verdict as Judgement
+from protocol.convictions import read_voting_round
 from protocol.errors import BlamedError
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.kinds.validate_answer import ValidateAnswer
@@ -123,12 +124,13 @@ class Validator:
     def _list_unjudged(self, task: Task) -> list[Submission]:
         """Return the answers that wait for our vote, in the order of their places."""
         view, own = self._state.open, self._author.address
+        voting_round = read_voting_round(view, task)
         found = []
         for one in task.participants:
             submission = view.get(SUBMISSIONS, one.submission_id)
             if submission is None or submission.status is not SubmissionStatus.UNDER_REVIEW:
                 continue
-            key = validation_key(one.submission_id, own, task.lifecycle.round)
+            key = validation_key(one.submission_id, own, voting_round)
             if one.miner != own and view.get(VALIDATIONS, key) is None:
                 found.append(submission)
         return found
@@ -236,7 +238,7 @@ class Validator:
             reason=reason,
             reasoning=reasoning,
             stake=(task.terms.stake_required + 1) // 2,
-            round=task.lifecycle.round,
+            round=read_voting_round(self._state.open, task),
         )
 
 

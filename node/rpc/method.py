@@ -4,11 +4,13 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from node.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, RPC_DEADLINE_MS
 from node.rpc.errors import INVALID_PARAMS, RpcFault
 from protocol.params import AMOUNT_MAX
+from protocol.phases import get_label
 
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-f]{2})*)")
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -152,6 +154,19 @@ def read_choice(*choices: str) -> Reader:
         if not isinstance(value, str) or value not in choices:
             raise bad_param(name, _show(value), " or ".join(choices))
         return value
+
+    return read
+
+
+def read_member(members: type[IntEnum]) -> Reader:
+    """Return a reader of a member of an enumeration, by its label."""
+    by_label = {get_label(member): member for member in members}
+
+    def read(name: str, value: Any) -> IntEnum:
+        member = by_label.get(value.lower()) if isinstance(value, str) else None
+        if member is None:
+            raise bad_param(name, _show(value), " or ".join(by_label))
+        return member
 
     return read
 

@@ -1,12 +1,10 @@
 """The terms of a task as JSON: read with a default for each field that the network can name."""
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any
 
-from node.rpc.method import bad_param, read_amount, read_int, read_list, read_text
+from node.rpc.method import bad_param, read_amount, read_int, read_list, read_member, read_text
 from protocol.params import SCALE, Params
-from protocol.phases import get_label
 from protocol.task_types import (
     REVIEWERS_MAX,
     TYPE_SLUGS,
@@ -41,25 +39,13 @@ def choose_window(params: Params) -> int:
     return min(wanted, params.submission_epochs_max)
 
 
-def _read_enum(members: type[IntEnum]) -> Callable[[str, Any], Any]:
-    by_label = {get_label(member): member for member in members}
-
-    def read(name: str, value: Any) -> IntEnum:
-        member = by_label.get(value.lower()) if isinstance(value, str) else None
-        if member is None:
-            raise bad_param(name, str(value)[:40], " or ".join(by_label))
-        return member
-
-    return read
-
-
 def _read_slugs(items_max: int) -> Callable[[str, Any], tuple[str, ...]]:
     read = read_list(_slug, items_max)
     return lambda name, value: tuple(sorted(set(read(name, value))))
 
 
 _FIELDS: dict[type, dict[str, Callable[[str, Any], Any]]] = {
-    CodeAnalysis: {"language": _slug, "complexity": _read_enum(Complexity)},
+    CodeAnalysis: {"language": _slug, "complexity": read_member(Complexity)},
     SecurityAudit: {"scope": _slug, "standards": _read_slugs(8)},
     DataAnalysis: {"data_type": _slug, "analysis_type": _slug},
     AlgorithmOptimization: {"domain": _slug, "constraints": _read_slugs(16)},
@@ -91,7 +77,7 @@ def read_terms(
         return default if value is None else read(f"terms.{name}", value)
 
     task_type = _read_task_type(fields.pop("task_type", None))
-    difficulty: Difficulty = take("difficulty", _read_enum(Difficulty), Difficulty.BEGINNER)
+    difficulty: Difficulty = take("difficulty", read_member(Difficulty), Difficulty.BEGINNER)
     terms = TaskTerms(
         task_type=task_type,
         title=take("title", read_text(TITLE_CHARACTERS_MAX), ""),

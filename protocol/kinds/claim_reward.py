@@ -1,4 +1,8 @@
-"""claim_reward: the recipient of a reward entry collects it, once."""
+"""claim_reward: the recipient of a reward entry collects it, once.
+
+An author whom evidence bars can sign no claim. What he is owed the publisher may take back, so that
+no escrow stays locked for ever.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,7 +10,7 @@ from typing import Any
 from protocol.book import Book, Note, Pot, Refused
 from protocol.fees import split_fee
 from protocol.kind import Kind, Stage
-from protocol.lifecycle import require_task
+from protocol.lifecycle import is_barred, require_task
 from protocol.params import Params, Small
 from protocol.phases import RewardState, TaskStatus
 from protocol.tables import REWARDS, TASKS, reward_key
@@ -38,8 +42,10 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     entry = next((e for e in distribution.entries if e.entry_id == payload.entry_id), None)
     if entry is None:
         raise Refused("no_such_reward", payload.entry_id.hex()[:16], "an entry of the task")
-    if entry.recipient != tx.header.author:
-        raise Refused("not_recipient", tx.header.author.hex()[:16], entry.recipient.hex()[:16])
+    author = tx.header.author
+    is_taken_back = author == task.publisher and is_barred(book.sealed, entry.recipient)
+    if author != entry.recipient and not is_taken_back:
+        raise Refused("not_recipient", author.hex()[:16], entry.recipient.hex()[:16])
     if task.status is TaskStatus.DISPUTED:
         raise Refused("dispute_open", "a disputed task", "its resolution")
     if entry.state is RewardState.CLAIMED:
@@ -49,17 +55,19 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
             "not_claimable", entry.state.name.lower(), f"after epoch {distribution.claimable_after}"
         )
     treasury, burned = split_fee(book.params.claim_fee, book.params)
-    book.pay(tx.header.author, Pot.TREASURY, treasury)
-    book.pay(tx.header.author, Pot.BURNED, burned)
-    book.pay(Pot.ESCROW, entry.recipient, entry.amount)
-    book.note(Note(entry.recipient, earned=entry.amount))
-    claimed = replace(entry, state=RewardState.CLAIMED, claimed_at=book.epoch, claim_tx=tx.tx_id)
-    entries = tuple(claimed if e is entry else e for e in distribution.entries)
+    book.pay(author, Pot.TREASURY, treasury)
+    book.pay(author, Pot.BURNED, burned)
+    book.pay(Pot.ESCROW, author, entry.amount)
+    pool = replace(task.pool, escrowed=task.pool.escrowed - entry.amount)
+    if is_taken_back:
+        closed = replace(entry, state=RewardState.REVOKED)
+        pool = replace(pool, refunded=pool.refunded + entry.amount)
+    else:
+        book.note(Note(entry.recipient, earned=entry.amount))
+        closed = replace(entry, state=RewardState.CLAIMED, claimed_at=book.epoch, claim_tx=tx.tx_id)
+        pool = replace(pool, paid_out=pool.paid_out + entry.amount)
+    entries = tuple(closed if e is entry else e for e in distribution.entries)
     book.put(REWARDS, key, replace(distribution, entries=entries))
-    pool = task.pool
-    pool = replace(
-        pool, escrowed=pool.escrowed - entry.amount, paid_out=pool.paid_out + entry.amount
-    )
     book.put(TASKS, task.task_id, replace(task, pool=pool))
 
 

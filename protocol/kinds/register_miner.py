@@ -54,7 +54,8 @@ def _compute_debit(tx: SignedTransaction, params: Params) -> int:
 def _apply(book: Book, tx: SignedTransaction) -> None:
     payload: RegisterMiner = tx.payload
     author = tx.header.author
-    if book.get(MINERS, author) is not None:
+    known = book.get(MINERS, author)
+    if known is not None and known.status is not MinerStatus.EXITED:
         raise Refused("already_registered", author.hex()[:16], "one registration for each key")
     if payload.stake < book.params.miner_stake_min:
         raise Refused("stake_too_small", payload.stake, f"at least {book.params.miner_stake_min}")
@@ -62,6 +63,7 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     book.pay(author, Pot.TREASURY, treasury)
     book.pay(author, Pot.BURNED, burned)
     book.pay(author, Pot.STAKE, payload.stake)
+    reputation = Reputation(book.params.reputation_start, book.epoch, 0, 0, 0, 0, 0)
     book.put(
         MINERS,
         author,
@@ -75,9 +77,10 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
             registered_at=book.epoch,
             last_active=book.epoch,
             stake=payload.stake,
-            earned=0,
-            forfeited=0,
-            reputation=Reputation(book.params.reputation_start, book.epoch, 0, 0, 0, 0, 0),
+            # Who comes back keeps his history: leaving must not wash a reputation.
+            earned=known.earned if known else 0,
+            forfeited=known.forfeited if known else 0,
+            reputation=known.reputation if known else reputation,
         ),
     )
 

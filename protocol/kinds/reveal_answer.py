@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from protocol.answers import compute_commitment
 from protocol.book import Book, Refused
+from protocol.disputes import is_revealing
 from protocol.errors import Rejected
 from protocol.hashing import compute_content_hash
 from protocol.kind import Kind, Stage
@@ -48,7 +49,8 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     if miner != submission.miner:
         raise Refused("not_committer", miner.hex()[:16], submission.miner.hex()[:16])
     require_before(book.epoch, task.lifecycle.reveal_deadline)
-    require_status(task, TaskStatus.ANSWERS_SUBMITTED)
+    if not is_revealing(book, task):
+        require_status(task, TaskStatus.ANSWERS_SUBMITTED)
     # Even when all places were taken early: an answer shown before the deadline could be copied
     # into a commitment that still arrives in time.
     if book.epoch <= task.lifecycle.submission_deadline:

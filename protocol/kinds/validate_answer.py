@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from protocol.book import Book, Pot, Refused
+from protocol.convictions import read_convicted, read_voting_round
 from protocol.errors import Rejected
 from protocol.fees import split_fee
 from protocol.kind import Kind, Stage
@@ -31,7 +32,7 @@ class ValidateAnswer:
     Attributes:
         score: 0 to 100; 0 unless the verdict is to approve.
         stake: nano-units locked until the dispute window ends.
-        round: the dispute round this vote is for.
+        round: the round this vote is for (`protocol.convictions.read_voting_round`).
         reasoning: for people.
     """
 
@@ -66,8 +67,11 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     miner = require_miner(book, validator, ROLE_VALIDATOR, None)
     require_before(book.epoch, task.lifecycle.finalize_deadline)
     require_status(task, TaskStatus.UNDER_VALIDATION)
-    if payload.round != task.lifecycle.round:
-        raise Refused("wrong_round", payload.round, task.lifecycle.round)
+    voting_round = read_voting_round(book, task)
+    if payload.round != voting_round:
+        raise Refused("wrong_round", payload.round, voting_round)
+    if validator in read_convicted(book, task).validators:
+        raise Refused("convicted", validator.hex()[:16], "a validator whom no verdict named")
     if validator not in task.panel:
         raise Refused("not_on_panel", validator.hex()[:16], f"one of {len(task.panel)} drawn")
     key = validation_key(submission.submission_id, validator, payload.round)

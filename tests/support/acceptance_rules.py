@@ -6,6 +6,8 @@ from pathlib import Path
 
 from node.events import Broadcast
 from node.state_manager import StateManager
+from protocol.bonds import count_locked
+from protocol.dispute_records import DisputeCase
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import fold_epoch
@@ -22,6 +24,8 @@ from tests.support.builders import SOLVERS, VALIDATORS, a_genesis, a_signer
 from tests.support.stored import play_randomly
 from tests.support.world import World
 from tests.test_protocol import (
+    test_dispute_moves,
+    test_dispute_refusals,
     test_fold_contests,
     test_fold_matrix,
     test_fold_moves,
@@ -115,6 +119,8 @@ def no_coin_appears_or_vanishes(folder: Path) -> None:
                     total += row.balance
                 case Task():
                     total += row.pool.escrowed
+                case DisputeCase():
+                    total += count_locked(row)
                 case Miner() | Submission() | Validation():
                     total += row.stake
                 case _:
@@ -147,10 +153,13 @@ def find_refusal(task: Task, target: TaskStatus, trigger: Trigger) -> str | None
 
 
 def a_claim_that_is_not_due_is_refused(folder: Path) -> None:
-    cases = [case for case in test_fold_refusals.CASES if case.code in CLAIMS]
-    assert len(cases) == len(CLAIMS)
-    for case in cases:
-        test_fold_refusals.test_a_broken_rule_gives_one_clear_line_and_changes_nothing(case)
+    refused = set()
+    for module in (test_fold_refusals, test_dispute_refusals):
+        for case in module.CASES:
+            if "claim" in case.deed.__name__ and case.code in CLAIMS:
+                module.test_a_broken_rule_gives_one_clear_line_and_changes_nothing(case)
+                refused.add(case.code)
+    assert refused == set(CLAIMS)
 
 
 def a_copied_commitment_fails_at_reveal(folder: Path) -> None:
@@ -170,3 +179,6 @@ def an_open_task_ends_by_itself(folder: Path) -> None:
         reached.add(world.task(episode(world)).status)
         test_fold_moves.test_an_open_task_ends_by_itself_with_no_actor(episode)
     assert reached >= {*OPEN_STATUSES}
+    for status in test_dispute_moves.BEFORE:
+        # Nobody votes, nobody appeals: the dispute ends, and the task after it.
+        test_dispute_moves.test_every_verdict_leads_a_task_where_the_table_says(status, None)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from protocol.answers import compute_commitment, compute_submission_id
+from protocol.dispute_records import DisputeCase, DisputeType, Evidence, EvidenceType
 from protocol.genesis import Allocation, Genesis
 from protocol.hashing import compute_content_hash
 from protocol.keys import Signer
@@ -13,6 +14,7 @@ from protocol.kinds.reveal_answer import RevealAnswer
 from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.kinds.validate_answer import ValidateAnswer
 from protocol.params import MINIMAL, NANO_PER_COIN, Params
+from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, RejectReason, Verdict
 from protocol.task_types import Difficulty, GeneralTask, TaskTerms
 
@@ -26,6 +28,11 @@ SOLVERS = ("bob", "carol", "dave")
 VALIDATORS = ("vera", "viktor", "violet", "vito", "vivian")
 CAST = (PUBLISHER, *SOLVERS, *VALIDATORS, "eve", "mallory")
 """Eve and mallory have money and are registered nowhere."""
+ARBITERS = (
+    *("ada", "abel", "agnes", "albert", "alma", "amos", "anna", "anton"),
+    *("arno", "astrid", "august", "aurel", "axel", "aya", "azra"),
+)
+"""Validators of a court: with the cast's five on a task's panel, three hearings are left."""
 
 
 def a_seed(name: str) -> bytes:
@@ -46,6 +53,11 @@ def a_signer(name: str) -> Signer:
 def an_address(name: str) -> bytes:
     """Return the address of somebody."""
     return a_signer(name).address
+
+
+def name_of(address: bytes) -> str:
+    """Return the name behind an address of the cast or the court."""
+    return next(who for who in (*CAST, *ARBITERS) if an_address(who) == address)
 
 
 def a_hash(text: str) -> bytes:
@@ -167,3 +179,36 @@ def a_rejection(submission_id: bytes, **changes: Any) -> ValidateAnswer:
         0,
         **{"verdict": Verdict.REJECT, "reason": RejectReason.INCORRECT_ANSWER, **changes},
     )
+
+
+def a_dispute(task_id: bytes, round_: int = 0, **changes: Any) -> DisputeCase:
+    """Return a dispute as it is when it was just opened."""
+    evidence = Evidence(EvidenceType.TECHNICAL_ANALYSIS, a_hash("proof"), an_address("bob"), 9)
+    case = DisputeCase(
+        dispute_id=hashlib.sha256(task_id + bytes([round_])).digest(),
+        task_id=task_id,
+        round=round_,
+        type=DisputeType.QUALITY_ASSESSMENT,
+        submission_id=None,
+        disputer=an_address("bob"),
+        defendants=(an_address(PUBLISHER),),
+        reason="",
+        evidence=(evidence,),
+        status=DisputeStatus.PENDING,
+        status_before=TaskStatus.COMPLETED,
+        opened_at=9,
+        pending_until=9,
+        hearing=0,
+        voting_deadline=None,
+        resolution_deadline=None,
+        appeal_deadline=None,
+        panel=(),
+        earlier_panels=(),
+        votes=(),
+        judgments=(),
+        appeals=(),
+        bond=COIN,
+        forfeited=0,
+        closed_at=None,
+    )
+    return replace(case, **changes)

@@ -6,11 +6,27 @@ do anything at all. A short program is a short history, so a failing one shrinks
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from protocol.phases import TaskStatus
-from protocol.tables import REWARDS, TASKS, reward_key
+from protocol.dispute_records import Choice, DisputeType
+from protocol.judgment import ACCUSING
+from protocol.kinds.adjust_stake import AdjustStake, StakeAction
+from protocol.phases import DisputeStatus, TaskStatus
+from protocol.tables import REWARDS, SUBMISSIONS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
-from tests.support.builders import CAST, SOLVERS, VALIDATORS, a_hash, an_address
+from protocol.view import compute_dispute_deadline
+from tests.support.builders import CAST, SOLVERS, VALIDATORS, a_hash, an_address, name_of
+from tests.support.court import (
+    BOND,
+    a_court,
+    appeal,
+    arbitrate,
+    bring,
+    case_of,
+    object_to,
+    report,
+    withdraw,
+)
 from tests.support.world import World
 
 SCORES = (None, 0, 20, 45, 70, 80, 85, 100)
@@ -56,8 +72,7 @@ class Machine:
 
 def run_program(program: bytes) -> World:
     """Return the network that a program makes; every seal was checked against all invariants."""
-    machine = Machine(World())
-    machine.world.settle_cast()
+    machine = Machine(a_court())
     _publish(machine, 0)
     machine.seal()
     for i in range(0, len(program) - 1, 2):
@@ -91,6 +106,8 @@ def _go_on(machine: Machine, argument: int) -> None:
         _reveal_all(machine, argument)
     elif task.status is TaskStatus.UNDER_VALIDATION:
         _vote_all(machine, argument)
+    elif task.status is TaskStatus.DISPUTED:
+        _go_to_court(machine, argument)
     else:
         _claim(machine, argument)
 
@@ -146,18 +163,102 @@ def _vote_all(machine: Machine, argument: int) -> None:
 
 
 def _claim(machine: Machine, argument: int) -> None:
-    who = _free(machine, (*SOLVERS, *VALIDATORS), argument // 4)
+    who = _free(machine, ("alice", "eve", *SOLVERS, *VALIDATORS), argument // 4)
     task_id = machine.tasks[argument % len(machine.tasks)]
     if who is None:
         return
-    row = machine.world.view.get(REWARDS, reward_key(task_id, 0))
+    task = machine.world.view.get(TASKS, task_id)
+    round_ = task.lifecycle.round if task and argument % 11 else 0
+    row = machine.world.view.get(REWARDS, reward_key(task_id, round_))
     entries = () if row is None else row.entries
     entry = entries[argument // 4 % len(entries)].entry_id if entries else a_hash("none")
-    names = {an_address(name): name for name in CAST}
     if entries and argument % 5:
-        who = names[entries[argument // 4 % len(entries)].recipient]
+        who = name_of(entries[argument // 4 % len(entries)].recipient)
     if who not in machine.barred:
-        machine.put(machine.world.claim(who, task_id, entry))
+        machine.put(machine.world.claim(who, task_id, entry, round=round_))
+
+
+def _object(machine: Machine, argument: int) -> None:
+    """Object to a task as one of its parties, or as nobody."""
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    task = machine.world.view.get(TASKS, task_id)
+    if task is None:
+        return
+    parties = [task.publisher, *(one.miner for one in task.participants), *task.panel]
+    who = "mallory" if argument % 16 == 7 else name_of(parties[argument // 4 % len(parties)])
+    places = task.participants
+    about = places[argument % len(places)].submission_id if places and argument % 3 else None
+    if who not in machine.barred:
+        tx = object_to(
+            machine.world,
+            who,
+            task_id,
+            type=DisputeType(argument // 5 % len(DisputeType)),
+            submission_id=about,
+            bond=BOND + argument,
+        )
+        machine.put(tx)
+
+
+def _go_to_court(machine: Machine, argument: int) -> None:
+    """Have the panel of a dispute vote, or a side appeal, withdraw or bring evidence."""
+    world, task_id = machine.world, machine.tasks[argument % len(machine.tasks)]
+    case = case_of(world, task_id) if _is_disputed(machine, task_id) else None
+    if case is None:
+        return
+    sides = (case.disputer, *case.defendants)
+    who = name_of(sides[argument // 4 % len(sides)])
+    match case.status:
+        case DisputeStatus.UNDER_REVIEW:
+            for place, address in enumerate(case.panel):
+                if (argument + place) % 6 and name_of(address) not in machine.barred:
+                    machine.put(_ballot(machine, task_id, name_of(address), argument + place // 4))
+        case DisputeStatus.RESOLVED_APPEALABLE if who not in machine.barred and argument % 3:
+            machine.put(appeal(world, who, task_id, deposit=BOND + argument))
+        case DisputeStatus.PENDING if who not in machine.barred and argument % 8 == 1:
+            machine.put(withdraw(world, who, task_id))
+        case _ if who not in machine.barred and argument % 3 == 0:
+            machine.put(bring(world, who, task_id, f"item {argument}"))
+        case _:
+            # The rest is up to time.
+            machine.seal()
+
+
+def _is_disputed(machine: Machine, task_id: bytes) -> bool:
+    task = machine.world.view.get(TASKS, task_id)
+    return task is not None and task.status is TaskStatus.DISPUTED
+
+
+def _ballot(machine: Machine, task_id: bytes, who: str, argument: int) -> SignedTransaction:
+    world, task = machine.world, machine.world.task(task_id)
+    choice = Choice(argument // 2 % len(Choice))
+    answers = [one.submission_id for one in task.participants]
+    voters = sorted({voter for one in answers for voter in world.require(SUBMISSIONS, one).votes})
+    named: dict[str, Any] = {}
+    if choice in ACCUSING:
+        named["submissions"] = tuple(sorted(answers[: argument % 3]))
+        named["validators"] = tuple(voters[: argument // 3 % 3])
+    if choice is Choice.OVERTURN and not any(named.values()):
+        named["submissions"] = tuple(answers[:1])
+    if choice is Choice.SPLIT:
+        named["share"] = 1 + 39 * argument
+    return arbitrate(world, who, task_id, choice, **named)
+
+
+def _report(machine: Machine, argument: int) -> None:
+    who = _free(machine, (*SOLVERS, *VALIDATORS, *STRANGERS), argument // 4)
+    if who is not None:
+        task_id = machine.tasks[argument % len(machine.tasks)]
+        machine.put(report(machine.world, who, task_id, SOLVERS[argument // 8 % 3]))
+
+
+def _adjust(machine: Machine, argument: int) -> None:
+    """Have somebody add to his stake, leave, or take it back."""
+    who = _free(machine, (*SOLVERS, *VALIDATORS), argument // 4)
+    if who is not None:
+        action = StakeAction(min(argument % 8, 2))
+        amount = argument + 1 if action is StakeAction.DEPOSIT else 0
+        machine.put(machine.world.sign(who, "adjust_stake", AdjustStake(action, amount)))
 
 
 def _cancel(machine: Machine, argument: int) -> None:
@@ -204,6 +305,8 @@ def _wait(machine: Machine, argument: int) -> None:
             times.finalize_deadline,
             times.dispute_deadline or 0,
         ]
+        if _is_disputed(machine, task.task_id):
+            ends.append(compute_dispute_deadline(case_of(machine.world, task.task_id)) or 0)
         later = [end for end in sorted(ends) if end >= machine.world.epoch]
         if later:
             machine.pass_until(later[0] + argument // 8 % 2)
@@ -226,4 +329,12 @@ _DEEDS: tuple[Callable[[Machine, int], None], ...] = (
     _register,
     _go_on,
     _equivocate,
+    _object,
+    _go_on,
+    _go_to_court,
+    _adjust,
+    _object,
+    _go_to_court,
+    _report,
+    _seal,
 )

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+from protocol.dispute_records import Choice
 from protocol.fold import Change, Outcome
-from protocol.tables import BY_NAME, Table, validation_key
+from protocol.tables import BY_NAME, DISPUTES, Table, dispute_key, validation_key
 from protocol.view import Key
 from tests.support.builders import an_address
+from tests.support.court import a_court, arbitrate, close, hear, object_to, seat_panel
+from tests.support.tasks import a_judged_task
 from tests.support.world import World
 
 
@@ -54,3 +57,30 @@ class Stage:
             if old != new:
                 changes.append(Change(BY_NAME[name], key, old, new))
         return Outcome(self.world.epoch + 1, tuple(changes), ())
+
+
+class CourtStage(Stage):
+    """Two completed tasks: of one a dispute has ended with guilty parties, one is in court."""
+
+    def __init__(self) -> None:
+        self.world = world = a_court()
+        self.ended = a_judged_task(world)
+        self.liar = world.panel(self.ended)[0]
+        world.seal(object_to(world, "alice", self.ended))
+        hear(
+            world,
+            self.ended,
+            [Choice.OVERTURN] * 3,
+            submissions=(world.submission_id(self.ended, "bob"),),
+            validators=(an_address(self.liar),),
+        )
+        close(world, self.ended)
+        self.heard = a_judged_task(world)
+        world.seal(object_to(world, "bob", self.heard))
+        self.panel = seat_panel(world, self.heard)
+        world.seal(arbitrate(world, self.panel[0], self.heard, Choice.VOID))
+        self.rows: dict[Key, Any] = dict(world.view.rows)
+
+    def change_dispute(self, task_id: bytes, **fields: Any) -> None:
+        """Change fields of the first dispute of a task behind the fold's back."""
+        self.change(DISPUTES, dispute_key(task_id, 0), **fields)

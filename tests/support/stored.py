@@ -4,10 +4,12 @@ import random
 from collections.abc import Sequence
 
 from protocol.chains import build_evidence
+from protocol.dispute_records import Choice
 from protocol.fold import Outcome
 from protocol.keys import Signer
 from protocol.lthash import LtHash
-from protocol.phases import RewardState, SubmissionStatus, TaskStatus
+from protocol.phases import DisputeStatus, RewardState, SubmissionStatus, TaskStatus
+from protocol.records import RewardDistribution, Task
 from protocol.seals import (
     Seal,
     SealContent,
@@ -16,11 +18,25 @@ from protocol.seals import (
     compute_set_root,
     sign_seal,
 )
-from protocol.tables import REWARDS, TASKS
+from protocol.tables import REWARDS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
 from storage.store import Store
-from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_signer, an_address
+from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_signer, name_of
+from tests.support.court import (
+    appeal,
+    arbiters,
+    arbitrate,
+    bring,
+    case_of,
+    object_to,
+    report,
+    withdraw,
+)
 from tests.support.world import Place, World
+
+OBJECTIONS = 0.04
+"""How often somebody objects to a task that can be disputed, in an epoch."""
+DISPUTABLE = (TaskStatus.ANSWERS_SUBMITTED, TaskStatus.UNDER_VALIDATION, TaskStatus.COMPLETED)
 
 
 class StoredWorld(World):
@@ -121,8 +137,9 @@ def draw_moves(world: World, chance: random.Random) -> list[SignedTransaction]:
 def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
     """Return what some people now do to a task, each what its phase allows him."""
     task = world.task(task_id)
-    names = {an_address(who): who for who in (PUBLISHER, *SOLVERS, *VALIDATORS)}
-    answered = [names[one.miner] for one in task.participants]
+    answered = [name_of(one.miner) for one in task.participants]
+    if chance.random() < OBJECTIONS and task.status in DISPUTABLE and not task.settled:
+        return [object_to(world, chance.choice([PUBLISHER, *answered]), task_id)]
     match task.status:
         case TaskStatus.PUBLISHED | TaskStatus.IN_PROGRESS:
             if chance.random() < 0.05:
@@ -136,23 +153,56 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
                 for who in answered
                 if world.submission(task_id, who).status == SubmissionStatus.UNDER_REVIEW
             ]
-            return [
+            # Whoever reports is not drawn by lot: a report takes nobody's turn.
+            reports = [report(world, VALIDATORS[0], task_id, one) for one in revealed[:1]]
+            return (reports if world.epoch % 4 == 0 else []) + [
                 world.vote(voter, task_id, miner, chance.randrange(101))
                 for voter in world.panel(task_id)
                 for miner in revealed
                 if chance.random() < 0.4
             ]
         case TaskStatus.COMPLETED:
-            rows = [
-                row
-                for (name, key), row in sorted(world.view.rows.items())
-                if name == REWARDS.name and key.startswith(task_id)
-            ]
             return [
-                world.claim(names[entry.recipient], task_id, entry)
-                for row in rows
+                world.claim(name_of(entry.recipient), task_id, entry, round=row.round)
+                for row in read_distributions(world, task)
                 for entry in row.entries
                 if entry.state != RewardState.CLAIMED and chance.random() < 0.3
             ]
+        case TaskStatus.DISPUTED:
+            return _act_in_court(world, chance, task_id)
         case _:
             return []
+
+
+def read_distributions(world: World, task: Task) -> list[RewardDistribution]:
+    """Return what was decided of a task's reward, by round; not every round comes to that."""
+    rounds = range(task.lifecycle.round + 1)
+    found = [world.view.get(REWARDS, reward_key(task.task_id, one)) for one in rounds]
+    return [row for row in found if row is not None]
+
+
+def _act_in_court(world: World, chance: random.Random, task_id: bytes) -> list[SignedTransaction]:
+    case = case_of(world, task_id)
+    side = name_of(chance.choice([case.disputer, *case.defendants]))
+    match case.status:
+        case DisputeStatus.PENDING if chance.random() < 0.2:
+            return [withdraw(world, side, task_id)]
+        case DisputeStatus.UNDER_REVIEW:
+            return [
+                _vote_in_court(world, chance, task_id, who)
+                for who in arbiters(world, task_id)
+                if chance.random() < 0.7
+            ]
+        case DisputeStatus.RESOLVED_APPEALABLE if chance.random() < 0.3:
+            return [appeal(world, side, task_id)]
+        case _:
+            return [bring(world, side, task_id, f"item {world.epoch}")]
+
+
+def _vote_in_court(
+    world: World, chance: random.Random, task_id: bytes, who: str
+) -> SignedTransaction:
+    choice = chance.choice([Choice.UPHOLD, Choice.OVERTURN, Choice.REVALIDATE, Choice.VOID])
+    guilty = {"submissions": (world.task(task_id).participants[0].submission_id,)}
+    named = guilty if choice is Choice.OVERTURN else {}
+    return arbitrate(world, who, task_id, choice, **named)

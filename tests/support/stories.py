@@ -4,7 +4,8 @@
 
     cast    alice publisher, bob carol solvers, vera viktor violet validators
     epoch   alice publishes one places 1          one sealed epoch; deeds divided by `;`
-    until   reveal of one                         epochs pass: reveal, verdict, end, settled
+    until   reveal of one                         epochs pass: reveal, verdict, end, settled,
+                                                  last (to object), panel, peace
     left    alice cancels one                     what one side does, not knowing of the other
     right   bob answers one
     heal    2                                     in which epoch the right side is sealed
@@ -19,11 +20,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.chains import is_alive
-from protocol.phases import get_label
+from protocol.dispute_records import Choice
+from protocol.phases import TaskStatus, get_label
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, Ruling
 from protocol.tables import TASKS
 from protocol.transactions import SignedTransaction
-from tests.support.builders import COIN, a_hash, an_address
+from tests.support.builders import COIN, a_hash, an_address, name_of
+from tests.support.court import (
+    appeal,
+    arbitrate,
+    bring,
+    case_of,
+    close,
+    object_to,
+    seat_panel,
+    withdraw,
+)
 from tests.support.world import Place, World
 
 DIVIDER = "----"
@@ -101,14 +113,21 @@ class Player:
     def until(self, rest: str) -> None:
         """Let epochs pass: up to where answers can be revealed, or past a window."""
         what, _, name = rest.split()
-        times = self.world.task(self.tasks[name]).lifecycle
+        task_id = self.tasks[name]
+        times = self.world.task(task_id).lifecycle
         epochs = {
             "reveal": times.submission_deadline,
             "verdict": times.reveal_deadline + 1,
             "end": times.finalize_deadline + 1,
             "settled": (times.dispute_deadline or 0) + 1,
+            "last": times.dispute_deadline or 0,
         }
-        self.world.pass_until(epochs[what])
+        if what == "panel":
+            seat_panel(self.world, task_id)
+        elif what == "peace":
+            close(self.world, task_id)
+        else:
+            self.world.pass_until(epochs[what] - (what == "last"))
 
     # ------------------------------------------------------------------------------- the cut
 
@@ -172,8 +191,9 @@ class Player:
         # Whichever side's transactions come first, the outcome is one.
         assert world.fold(taken, evidence)[1] == world.fold(reversed(taken), evidence)[1]
         world.seal(*taken, evidence=evidence)
-        names = {an_address(who): who for who in ("alice", "bob", "carol", "dave", "vera", "eve")}
-        caught = [f"  caught   {names[author]} signed seq {seq} twice" for author, seq in evidence]
+        caught = [
+            f"  caught   {name_of(author)} signed seq {seq} twice" for author, seq in evidence
+        ]
         gone = sorted(f"  out      {self.told[tx.tx_id]}" for tx in out)
         return [*caught, *gone, *self._tell(world, taken)]
 
@@ -186,6 +206,8 @@ class Player:
         for name, task_id in sorted(self.tasks.items()):
             task = world.view.get(TASKS, task_id)
             status = "not there" if task is None else get_label(task.status)
+            if task is not None and task.status is TaskStatus.DISPUTED:
+                status += f", {get_label(case_of(world, task_id).status)}"
             lines.append(f"  => {name} {status}")
         return lines
 
@@ -245,12 +267,40 @@ def _cancel(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTr
     return world.cancel(who, task_id)
 
 
+def _object(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    about = world.submission_id(task_id, more[1]) if more[:1] == ["about"] else None
+    return object_to(world, who, task_id, submission_id=about)
+
+
+def _judge(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    choice, *guilty = more
+    named = tuple(sorted(world.submission_id(task_id, one) for one in guilty))
+    return arbitrate(world, who, task_id, Choice[choice.upper()], submissions=named)
+
+
+def _bring(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    return bring(world, who, task_id, " ".join(more))
+
+
+def _appeal(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    return appeal(world, who, task_id)
+
+
+def _withdraw(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    return withdraw(world, who, task_id)
+
+
 _VERBS: dict[str, Callable[[World, str, bytes, list[str]], SignedTransaction]] = {
     "answers": _answer,
     "reveals": _reveal,
     "scores": _score,
     "claims": _claim,
     "cancels": _cancel,
+    "objects": _object,
+    "judges": _judge,
+    "brings": _bring,
+    "appeals": _appeal,
+    "withdraws": _withdraw,
 }
 _WORDS: dict[str, Callable[[Player, str], None]] = {
     "cast": Player.cast,

@@ -84,6 +84,8 @@ class TwinStores:
         self.each_fails(Full, operation)
         for engine in self._engines:
             engine.writes_left = None
+        # After a failed write a store takes no further one until it has read anew what is there.
+        self.each(lambda store: store.reopen())
 
     def reopen(self, *, is_real: bool) -> None:
         """Open both stores again; a real reopening closes the database on disk as well."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from protocol import kinds
 from protocol.book import Book
 from protocol.chains import find_inadmissible
+from protocol.convictions import read_voting_round
 from protocol.epoch import Epoch
 from protocol.fold import Outcome, fold_epoch
 from protocol.genesis import Genesis
@@ -55,7 +56,6 @@ from protocol.transactions import (
 from protocol.view import MemoryView
 from protocol.windows import apply_time_moves
 from tests.support.builders import (
-    CAST,
     SOLVERS,
     VALIDATORS,
     a_commitment,
@@ -68,6 +68,7 @@ from tests.support.builders import (
     a_vote,
     an_address,
     an_answer,
+    name_of,
 )
 
 T = TypeVar("T")
@@ -173,13 +174,17 @@ class World:
         self, who: str, task_id: bytes, miner: str, score: int | None, **changes: Any
     ) -> SignedTransaction:
         """Return somebody's vote on the answer of `miner`; a score of None abstains."""
+        task = self.view.get(TASKS, task_id)
+        changes.setdefault("round", 0 if task is None else read_voting_round(self.view, task))
         payload = a_vote(self.submission_id(task_id, miner), score, **changes)
         return self.sign(who, "validate_answer", payload, subject=task_id)
 
-    def claim(self, who: str, task_id: bytes, entry: RewardEntry | bytes) -> SignedTransaction:
-        """Return somebody's claim of an entry."""
+    def claim(
+        self, who: str, task_id: bytes, entry: RewardEntry | bytes, *, round: int = 0
+    ) -> SignedTransaction:
+        """Return somebody's claim of an entry of the distribution of a round."""
         entry_id = entry if isinstance(entry, bytes) else entry.entry_id
-        return self.sign(who, "claim_reward", ClaimReward(entry_id, 0), subject=task_id)
+        return self.sign(who, "claim_reward", ClaimReward(entry_id, round), subject=task_id)
 
     # ------------------------------------------------------------------------------- sealing
 
@@ -326,9 +331,11 @@ class World:
         key = validation_key(self.submission_id(task_id, miner), an_address(who), 0)
         return self.require(VALIDATIONS, key)
 
-    def distribution(self, task_id: bytes) -> RewardDistribution:
-        """Return the distribution of a task's reward."""
-        return self.require(REWARDS, reward_key(task_id, self.task(task_id).lifecycle.round))
+    def distribution(self, task_id: bytes, round_: int | None = None) -> RewardDistribution:
+        """Return the distribution of a task's reward, of its present round or another."""
+        if round_ is None:
+            round_ = self.task(task_id).lifecycle.round
+        return self.require(REWARDS, reward_key(task_id, round_))
 
     def entries_of(self, task_id: bytes, who: str) -> list[RewardEntry]:
         """Return what somebody can claim or has claimed of a task."""
@@ -337,8 +344,7 @@ class World:
 
     def panel(self, task_id: bytes) -> list[str]:
         """Return the names of those drawn to judge a task."""
-        names = {an_address(who): who for who in CAST}
-        return [names[address] for address in self.task(task_id).panel]
+        return [name_of(address) for address in self.task(task_id).panel]
 
     def account(self, who: str) -> Account:
         """Return somebody's account."""

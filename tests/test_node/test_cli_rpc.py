@@ -1,16 +1,14 @@
 """The commands that ask a node: what they send, and how they show what it says."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from node.cli import run_command
 from node.exits import Exit
-from node.paths import DataPaths
 from node.rpc.client import RpcError
+from tests.support.fake_node import Ask, make_ask, page
 
 TASK = "ab12" + "00" * 30
 OTHER = "ab13" + "00" * 30
@@ -21,76 +19,11 @@ PUZZLE = ("--field", "problem_type=x")
 PYTHON = ("--field", "language=python")
 HOSTILE = "x\x1b[2J\nfake\u202e[red]y[/red]"
 
-Reply = Callable[..., Any]
-
-
-class FakeNode:
-    """Stands for a running node: answers calls from a table and remembers them."""
-
-    def __init__(self, replies: dict[str, Reply]) -> None:
-        self.replies = replies
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-
-    def call(self, method: str, **params: Any) -> Any:
-        given = {name: value for name, value in params.items() if value is not None}
-        self.calls.append((method, given))
-        return self.replies[method](**given)
-
-    def __enter__(self) -> "FakeNode":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-    calls: list[tuple[str, dict[str, Any]]]
-
-
-Ask = Callable[..., Outcome]
-
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Run a command line against a fake node with the given replies."""
-    monkeypatch.setenv("MINESYNC_DATA_DIR", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "80")
-    assert run_command(["init", "--new-network", "toy", "--unencrypted"]) == 0
-
-    def run(*words: str, **replies: Reply) -> Outcome:
-        fake = FakeNode(replies)
-
-        def connect(paths: DataPaths, timeout_ms: int = 0) -> FakeNode:
-            return fake
-
-        commands = "account answer conflicts db_report peers status task worker"
-        for name in commands.split():
-            monkeypatch.setattr(f"node.commands.{name}.connect", connect)
-        capsys.readouterr()
-        code = run_command(words)
-        out, err = capsys.readouterr()
-        check_shown(out, is_json="--json" in words)
-        return Outcome(code, out, err, fake.calls)
-
-    return run
-
-
-def check_shown(text: str, *, is_json: bool) -> None:
-    """Check that output holds no control character, and that its lines fit a terminal.
-
-    What is meant to be copied stands on one line, however long.
-    """
-    assert all(char == "\n" or char.isprintable() for char in text)
-    if not is_json:
-        lines = [line for line in text.split("\n") if not line.startswith("Next: ")]
-        assert all(len(line) <= 80 for line in lines)
-
-
-def page(*items: dict[str, Any]) -> Reply:
-    return lambda **params: {"items": list(items), "next_cursor": None}
+    return make_ask(tmp_path, monkeypatch, capsys)
 
 
 def a_task(task_id: str = TASK, **changes: Any) -> dict[str, Any]:
@@ -142,6 +75,23 @@ def test_status_is_0_when_ready_and_1_with_the_failing_checks_when_not(ask: Ask)
     assert "no: disk" in outcome.out
     outcome = ask("status", "--json", node_status=lambda: status)
     assert json.loads(outcome.out)["epoch"] == 7
+
+
+def test_status_tells_of_the_sealers_where_there_are_several(ask: Ask) -> None:
+    def show(signed: int, contradicted: int | None = None) -> dict[str, object]:
+        words: dict[str, object] = {"prevote": "nil", "precommit": None, "contradicted_at": None}
+        items = [{"signed_last": place < signed, **words} for place in range(4)]
+        items[0]["contradicted_at"] = contradicted
+        return {"quorum": 3, "round": 2, "items": items}
+
+    status = {"ready": True, "sealing": show(3, contradicted=9)}
+    out = " ".join(ask("status", node_status=lambda: status).out.split())
+    assert "sealers 3 of 4 signed the last seal, 3 must" in out
+    assert "next seal round 2, 4 voted" in out
+    assert "liars 1 of the sealers contradicted themselves" in out
+    alone = {"quorum": 1, "round": 0, "items": [{"signed_last": True}]}
+    outcome = ask("status", node_status=lambda: {"ready": True, "sealing": alone})
+    assert "sealers" not in outcome.out
 
 
 def test_a_publication_leaves_the_window_to_the_node(ask: Ask, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from node.opinions.metrics import NOTHING
 from node.rpc.client import RpcError
 from node.rpc.opinion_views import show_analysis_briefly, show_metrics
 from tests.support.builders import a_hash, an_address
+from tests.support.fake_node import FakeNode, page
 from tests.support.opinions import an_analysis
 from tests.support.rpc import RpcRefused, a_served_peer
-from tests.test_node.test_cli_rpc import FakeNode, page
 
 
 async def test_opinions_are_asked_by_answer_by_miner_and_by_epoch(tmp_path: Path) -> None:

@@ -1,15 +1,28 @@
 """Every action in every phase: the few that apply, and the code of each that does not."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
-from protocol.phases import TaskStatus
-from protocol.tables import TASKS
+from protocol.dispute_records import Choice
+from protocol.tables import DISPUTES, TASKS, dispute_key
 from protocol.transactions import SignedTransaction
-from tests.support.builders import a_hash
+from tests.support.builders import a_dispute, a_hash
+from tests.support.court import (
+    a_court,
+    appeal,
+    arbiters,
+    arbitrate,
+    bring,
+    close,
+    hear,
+    object_to,
+    seat_panel,
+    withdraw,
+)
 from tests.support.world import World
+
+Action = Callable[[World, bytes], SignedTransaction]
 
 # ------------------------------------------------------------------------------------ phases
 
@@ -68,8 +81,31 @@ def cancelled(world: World) -> bytes:
 
 def disputed(world: World) -> bytes:
     task_id = completed(world)
-    row = replace(world.task(task_id), status=TaskStatus.DISPUTED)
-    world.view.apply([((TASKS.name, task_id), row)])
+    world.seal(object_to(world, "alice", task_id))
+    return task_id
+
+
+def in_court(world: World) -> bytes:
+    task_id = disputed(world)
+    seat_panel(world, task_id)
+    return task_id
+
+
+def appealable(world: World) -> bytes:
+    task_id = disputed(world)
+    hear(world, task_id, [Choice.UPHOLD] * 3)
+    return task_id
+
+
+def appealed(world: World) -> bytes:
+    task_id = appealable(world)
+    world.seal(appeal(world, "alice", task_id))
+    return task_id
+
+
+def resolved(world: World) -> bytes:
+    task_id = appealable(world)
+    close(world, task_id)
     return task_id
 
 
@@ -94,9 +130,51 @@ def vote(world: World, task_id: bytes) -> SignedTransaction:
 
 
 def claim(world: World, task_id: bytes) -> SignedTransaction:
-    if world.task(task_id).lifecycle.completed_at is None:
+    task = world.task(task_id)
+    if task.lifecycle.completed_at is None:
         return world.claim("bob", task_id, a_hash("no entry yet"))
-    return world.claim("bob", task_id, world.entries_of(task_id, "bob")[0])
+    entry = world.entries_of(task_id, "bob")[0]
+    return world.claim("bob", task_id, entry, round=task.lifecycle.round)
+
+
+def objection(world: World, task_id: bytes) -> SignedTransaction:
+    return object_to(world, "alice", task_id)
+
+
+def with_case(make: Action) -> Action:
+    """Return an action about the task's dispute, or about none where it never had one."""
+
+    def act(world: World, task_id: bytes) -> SignedTransaction:
+        if world.view.get(DISPUTES, dispute_key(task_id, 0)) is None:
+            other = world.fork()
+            nothing = a_dispute(task_id, dispute_id=a_hash("no dispute"))
+            other.view.apply([((DISPUTES.name, dispute_key(task_id, 0)), nothing)])
+            return make(other, task_id)
+        return make(world, task_id)
+
+    act.__name__ = make.__name__
+    return act
+
+
+@with_case
+def evidence(world: World, task_id: bytes) -> SignedTransaction:
+    return bring(world, "alice", task_id)
+
+
+@with_case
+def withdrawal(world: World, task_id: bytes) -> SignedTransaction:
+    return withdraw(world, "alice", task_id)
+
+
+@with_case
+def ballot(world: World, task_id: bytes) -> SignedTransaction:
+    panel = arbiters(world, task_id)
+    return arbitrate(world, panel[0] if panel else "ada", task_id, Choice.UPHOLD)
+
+
+@with_case
+def objection_again(world: World, task_id: bytes) -> SignedTransaction:
+    return appeal(world, "alice", task_id)
 
 
 PHASES = (
@@ -110,8 +188,14 @@ PHASES = (
     expired,
     cancelled,
     disputed,
+    in_court,
+    appealable,
+    appealed,
+    resolved,
 )
-ACTIONS = (cancel, answer, reveal, vote, claim)
+TASK_ACTIONS = (cancel, answer, reveal, vote, claim)
+COURT_ACTIONS = (objection, evidence, withdrawal, ballot, objection_again)
+ACTIONS = (*TASK_ACTIONS, *COURT_ACTIONS)
 CODES = """
                    cancel       answer           reveal           vote            claim
 published          -            -                no_such_answer   no_such_answer  no_such_reward
@@ -124,16 +208,38 @@ settled            wrong_phase  deadline_passed  deadline_passed  wrong_phase   
 expired            wrong_phase  deadline_passed  no_such_answer   no_such_answer  no_such_reward
 cancelled          wrong_phase  wrong_phase      no_such_answer   no_such_answer  no_such_reward
 disputed           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
+in_court           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
+appealable         wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
+appealed           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
+resolved           wrong_phase  deadline_passed  deadline_passed  wrong_phase     not_claimable
+"""
+COURT_CODES = """
+                  objection       evidence        withdrawal      ballot          objection_again
+published         wrong_phase     no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+in_progress       wrong_phase     no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+full_early        -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+answers_submitted -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+under_validation  -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+completed         -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+settled           deadline_passed no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+expired           wrong_phase     no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+cancelled         wrong_phase     no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+disputed          dispute_open    -               -               wrong_state     wrong_state
+in_court          dispute_open    -               wrong_state     -               wrong_state
+appealable        dispute_open    wrong_state     wrong_state     wrong_state     -
+appealed          dispute_open    -               wrong_state     wrong_state     wrong_state
+resolved          -               dispute_closed  dispute_closed  dispute_closed  dispute_closed
 """
 
 
 def read_codes() -> dict[tuple[str, str], str | None]:
     """Return the code of each cell by (phase, action); None where the action applies."""
-    head, *rows = [line.split() for line in CODES.strip().splitlines()]
     cells = {}
-    for phase, *codes in rows:
-        for action, code in zip(head, codes, strict=True):
-            cells[(phase, action)] = None if code == "-" else code
+    for table in (CODES, COURT_CODES):
+        head, *rows = [line.split() for line in table.strip().splitlines()]
+        for phase, *codes in rows:
+            for action, code in zip(head, codes, strict=True):
+                cells[(phase, action)] = None if code == "-" else code
     return cells
 
 
@@ -142,8 +248,7 @@ def read_codes() -> dict[tuple[str, str], str | None]:
 def test_an_action_applies_in_its_phase_and_in_no_other(
     phase: Callable[[World], bytes], action: Callable[[World, bytes], SignedTransaction]
 ) -> None:
-    world = World()
-    world.settle_cast()
+    world = a_court()
     task_id = phase(world)
     before = world.task(task_id).status
     tx = action(world, task_id)

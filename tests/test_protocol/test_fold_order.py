@@ -13,8 +13,9 @@ from protocol.accounts import find_unfunded
 from protocol.epoch import Epoch
 from protocol.fold import fold_epoch, fold_subject
 from protocol.invariants import check_whole_state
+from protocol.phases import TaskStatus
 from protocol.resolver import ConflictResolver, History, SealedSet, build_epoch
-from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS
+from protocol.tables import DISPUTES, SUBMISSIONS, TASKS, VALIDATIONS
 from protocol.view import Key, MemoryView
 from tests.support.programs import run_program
 
@@ -78,27 +79,49 @@ def test_a_subject_folded_alone_is_what_it_is_among_all(program: bytes) -> None:
             view, world.params, world.network, epoch, subject, mine[::-1], unfunded
         )
         alone.update(outcome.rows)
-    own = (TASKS.name, SUBMISSIONS.name, VALIDATIONS.name)
+    own = (TASKS.name, SUBMISSIONS.name, VALIDATIONS.name, DISPUTES.name)
     assert list(whole.rulings) == sorted(whole.rulings, key=lambda ruling: ruling.tx_id)
     for change in whole.changes:
         if change.table.name in own:
             assert alone[(change.table.name, change.key)] == change.after
 
 
-def test_programs_reach_every_phase_and_most_rulings() -> None:
+@settings(max_examples=200)
+@given(programs)
+def test_whatever_happened_everything_ends_by_itself(program: bytes) -> None:
+    world = run_program(program)
+    # Longer than all windows of a task and of a dispute, one after the other.
+    world.pass_until(world.epoch + 60)
+    assert world.view.due_tasks(world.epoch + 1_000) == []
+    for (name, _), row in world.view.rows.items():
+        if name == TASKS.name:
+            assert row.settled or row.status in (TaskStatus.EXPIRED, TaskStatus.CANCELLED)
+        elif name == DISPUTES.name:
+            assert row.closed_at is not None
+    check_whole_state(world.view.rows)
+
+
+def test_programs_reach_every_phase_most_rulings_and_every_kind_of_verdict() -> None:
     # A generator that stays in the shallows would prove little.
     chance = random.Random(7)
     phases: Counter[str] = Counter()
+    disputes: Counter[str] = Counter()
+    choices: Counter[str] = Counter()
     codes: Counter[str] = Counter()
-    for _ in range(150):
+    for _ in range(200):
         world = run_program(chance.randbytes(128))
         for (name, _), row in world.view.rows.items():
             if name == TASKS.name:
                 phases[row.status.name] += 1
                 phases["SETTLED"] += row.settled
+            elif name == DISPUTES.name:
+                disputes[row.status.name] += 1
+                choices.update(one.choice.name for one in row.judgments)
         codes.update(ruling.code for ruling in world.rulings.values())
-    assert len(phases) == 8, phases
-    assert len(codes) >= 15, codes
+    assert len(phases) == 9, phases
+    assert len(disputes) >= 6, disputes
+    assert len(choices) >= 4, choices
+    assert len(codes) >= 25, codes
 
 
 @given(programs)

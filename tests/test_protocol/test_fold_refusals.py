@@ -1,8 +1,6 @@
 """Each single rule broken: one clear line, and nothing changes but the author's chain."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +8,11 @@ import pytest
 
 import protocol
 from protocol.closing import compute_archive_epochs
-from protocol.phases import TaskStatus
-from protocol.tables import ACCOUNTS, RULINGS, TASKS, ruling_key
 from protocol.transactions import SignedTransaction
 from tests.support.builders import COIN, STAKE, a_hash, an_address
+from tests.support.refusals import Case, Deed, check_refusal
 from tests.support.world import World
-
-Deed = Callable[[World], SignedTransaction]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A deed that breaks one rule; `loses` if the ruling names a transaction it lost to."""
-
-    code: str
-    deed: Deed
-    loses: bool = False
+from tests.test_protocol.test_dispute_refusals import CASES as DISPUTE_CASES
 
 
 def a_world() -> World:
@@ -289,14 +276,6 @@ def claim_by_another(world: World) -> SignedTransaction:
     return world.claim("eve", task_id, world.entries_of(task_id, "bob")[0])
 
 
-def claim_while_disputed(world: World) -> SignedTransaction:
-    task_id = completed(world)
-    entry = world.entries_of(task_id, "bob")[0]
-    disputed = replace(world.task(task_id), status=TaskStatus.DISPUTED)
-    world.view.apply([((TASKS.name, task_id), disputed)])
-    return world.claim("bob", task_id, entry)
-
-
 def second_claim(world: World) -> SignedTransaction:
     task_id = settled(world)
     entry = world.entries_of(task_id, "bob")[0]
@@ -361,7 +340,6 @@ CASES = (
     Case("no_such_reward", claim_before_completion),
     Case("no_such_reward", claim_of_no_entry),
     Case("not_recipient", claim_by_another),
-    Case("dispute_open", claim_while_disputed),
     Case("already_claimed", second_claim, loses=True),
     Case("not_claimable", claim_before_the_dispute_deadline),
     Case("task_archived", answer_to_a_task_long_over),
@@ -370,36 +348,15 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.deed.__name__}-{case.code}")
 def test_a_broken_rule_gives_one_clear_line_and_changes_nothing(case: Case) -> None:
-    world = a_world()
-    tx = case.deed(world)
-    author = tx.header.author
-    before = world.require(ACCOUNTS, author)
-    _, with_it = world.fold([tx])
-    assert [ruling.code for ruling in with_it.rulings] == [case.code]
-    _, without_it = world.fold([])
-    left = {(one.table.name, one.key): one.after for one in with_it.changes}
-    empty = {(one.table.name, one.key): one.after for one in without_it.changes}
-    account = left.pop((ACCOUNTS.name, author))
-    ruling = left.pop((RULINGS.name, ruling_key(world.epoch + 1, tx.tx_id)))
-    empty_account = empty.pop((ACCOUNTS.name, author), before)
-    assert left == empty
-    assert account == replace(empty_account, next_seq=before.next_seq + 1, head=tx.tx_id)
-    assert with_it.rulings == (ruling,)
-    assert (ruling.lost_to is not None) == case.loses
-    assert ruling.found
-    assert ruling.wanted
-    assert "\n" not in ruling.found + ruling.wanted
-    assert (ruling.tx_id, ruling.author, ruling.epoch) == (tx.tx_id, author, world.epoch + 1)
-    world.seal(tx)
-    assert world.code_of(tx) == case.code
+    check_refusal(a_world(), case)
 
 
-def test_every_code_that_a_kind_can_refuse_with_is_met_here() -> None:
+def test_every_code_that_a_kind_can_refuse_with_is_met() -> None:
     folder = Path(protocol.__file__).parent
     files = [*sorted((folder / "kinds").glob("*.py")), folder / "lifecycle.py"]
     found = set()
-    for file in files:
+    for file in [*files, folder / "disputes.py"]:
         text = file.read_text(encoding="utf-8")
         found.update(re.findall(r'Refused\(\s*"(\w+)"', text))
         found.update(re.findall(r'require\([^()]*, "(\w+)"\)', text))
-    assert found - {case.code for case in CASES} == set()
+    assert found - {case.code for case in (*CASES, *DISPUTE_CASES)} == set()

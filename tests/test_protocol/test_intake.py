@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from protocol import kinds
+from protocol.dispute_records import Choice, EvidenceType
 from protocol.errors import Rejected
 from protocol.intake import Intake, check_signature
+from protocol.kinds.add_evidence import AddEvidence
+from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.records import RejectReason, Verdict
 from protocol.task_types import (
     AlgorithmOptimization,
@@ -30,6 +34,7 @@ from tests.support.builders import (
     an_address,
     an_answer,
 )
+from tests.support.court import EXHIBIT, a_dispute_opening, a_judgment, a_report, an_appeal
 from tests.support.world import World
 
 WORLD = World()
@@ -91,6 +96,24 @@ CASES = (
     ),
     Case("validate_answer", a_vote(ANSWER, 0, verdict=Verdict.REJECT), "bad_reason"),
     Case("validate_answer", a_vote(ANSWER, 80, reason=RejectReason.OFF_TOPIC), "bad_reason"),
+    Case("open_dispute", a_dispute_opening(evidence=()), "bad_evidence"),
+    Case("open_dispute", a_dispute_opening(evidence=(EXHIBIT, EXHIBIT)), "bad_evidence"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.SPLIT), "bad_share"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.UPHOLD, share=1), "bad_share"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.OVERTURN), "bad_names"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.UPHOLD, submissions=(TASK,)), "bad_names"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.ABSTAIN, validators=(TASK,)), "bad_names"),
+    Case("vote_dispute", a_judgment(ANSWER, Choice.VOID, submissions=(TASK, TASK)), "unsorted"),
+    Case(
+        "vote_dispute",
+        a_judgment(ANSWER, Choice.VOID, validators=tuple(sorted((TASK, ANSWER)))[::-1]),
+        "unsorted",
+    ),
+    Case("report_fraud", a_report(ANSWER, risk=7_000), "bad_risk"),
+    Case("adjust_stake", AdjustStake(StakeAction.EXIT, 0), "wrong_subject", subject=TASK),
+    Case("adjust_stake", AdjustStake(StakeAction.DEPOSIT, 0), "bad_amount"),
+    Case("adjust_stake", AdjustStake(StakeAction.EXIT, 1), "bad_amount"),
+    Case("adjust_stake", AdjustStake(StakeAction.WITHDRAW, 1), "bad_amount"),
 )
 SOUND: dict[str, Any] = {
     "register_miner": a_registration(),
@@ -100,6 +123,13 @@ SOUND: dict[str, Any] = {
     "reveal_answer": a_reveal(NETWORK, TASK, "bob"),
     "validate_answer": a_vote(ANSWER, 80),
     "claim_reward": ClaimReward(a_hash("an entry"), 0),
+    "open_dispute": a_dispute_opening(),
+    "add_evidence": AddEvidence(ANSWER, EvidenceType.PRIOR_ART, a_hash("proof")),
+    "vote_dispute": a_judgment(ANSWER, Choice.UPHOLD),
+    "appeal_dispute": an_appeal(ANSWER),
+    "report_fraud": a_report(ANSWER),
+    "withdraw_dispute": WithdrawDispute(ANSWER),
+    "adjust_stake": AdjustStake(StakeAction.EXIT, 0),
 }
 
 

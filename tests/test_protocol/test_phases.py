@@ -180,9 +180,9 @@ def test_a_closed_record_must_say_from_which_phase_it_was_closed(left: TaskStatu
 
 
 STEP_TABLES: list[tuple[type[IntEnum], Mapping[Any, tuple[IntEnum, ...]], int]] = [
-    (SubmissionStatus, phases.SUBMISSION_STEPS, 11),
-    (RewardState, phases.REWARD_STEPS, 4),
-    (MinerStatus, phases.MINER_STEPS, 10),
+    (SubmissionStatus, phases.SUBMISSION_STEPS, 12),
+    (RewardState, phases.REWARD_STEPS, 5),
+    (MinerStatus, phases.MINER_STEPS, 12),
     (DisputeStatus, phases.DISPUTE_STEPS, 10),
 ]
 

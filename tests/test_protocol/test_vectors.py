@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from protocol import kinds
+from protocol.dispute_records import Choice, DisputeType, EvidenceType
 from protocol.intake import Intake
+from protocol.kinds.add_evidence import AddEvidence
+from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.transactions import SignedTransaction
 from tests.support.builders import (
     a_hash,
@@ -25,12 +29,15 @@ from tests.support.builders import (
     a_vote,
     an_answer,
 )
+from tests.support.court import a_dispute_opening, a_judgment, a_report, an_appeal
 from tests.support.world import World
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 NETWORK = b"vectors!"
 TASK = a_hash("a task")
 ANSWER = a_hash("an answer")
+DISPUTE = a_hash("a dispute")
+ABOUT_THE_AUTHOR = ("register_miner", "publish_task", "adjust_stake")
 
 
 def build_payloads(network: bytes) -> dict[str, list[Any]]:
@@ -46,6 +53,26 @@ def build_payloads(network: bytes) -> dict[str, list[Any]]:
         ],
         "validate_answer": [a_vote(ANSWER, 85), a_vote(ANSWER, None), a_rejection(ANSWER)],
         "claim_reward": [ClaimReward(a_hash("an entry"), 1)],
+        "open_dispute": [
+            a_dispute_opening(),
+            a_dispute_opening(
+                type=DisputeType.PLAGIARISM, submission_id=ANSWER, reason="A copy of mine."
+            ),
+        ],
+        "add_evidence": [AddEvidence(DISPUTE, EvidenceType.PRIOR_ART, a_hash("proof"))],
+        "vote_dispute": [
+            a_judgment(DISPUTE, Choice.UPHOLD, reasoning="Nothing is wrong with it."),
+            a_judgment(DISPUTE, Choice.OVERTURN, submissions=(ANSWER,), validators=(TASK,)),
+            a_judgment(DISPUTE, Choice.SPLIT, share=2_500, hearing=2),
+        ],
+        "appeal_dispute": [an_appeal(DISPUTE), an_appeal(DISPUTE, hearing=1, evidence=None)],
+        "report_fraud": [a_report(ANSWER), a_report(ANSWER, risk=10_000, ruleset=65_535)],
+        "withdraw_dispute": [WithdrawDispute(DISPUTE)],
+        "adjust_stake": [
+            AdjustStake(StakeAction.DEPOSIT, 5 * 10**9),
+            AdjustStake(StakeAction.EXIT, 0),
+            AdjustStake(StakeAction.WITHDRAW, 0),
+        ],
     }
 
 
@@ -53,7 +80,7 @@ def sign_all(kind: str) -> list[SignedTransaction]:
     world = World()
     # Fixed, so that a change of the test network's numbers changes no vector.
     world.network, world.seal_hash = NETWORK, bytes(32)
-    subject = TASK if kind not in ("register_miner", "publish_task") else None
+    subject = None if kind in ABOUT_THE_AUTHOR else TASK
     payloads = build_payloads(NETWORK)[kind]
     return [world.sign("alice", kind, payload, subject=subject) for payload in payloads]
 

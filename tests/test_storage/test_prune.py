@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from protocol.closing import compute_archive_epochs
+from protocol.dispute_records import Choice, EvidenceType
 from protocol.errors import Rejected
 from protocol.fold import Outcome, fold_epoch
 from protocol.hashing import compute_content_hash
+from protocol.kinds.open_dispute import Exhibit
 from protocol.phases import TaskStatus
 from protocol.tables import ALL, RULINGS, TASKS
 from protocol.transactions import SignedTransaction
@@ -25,9 +27,11 @@ from storage.restore import restore
 from storage.scrub import scrub
 from storage.store import Store
 from storage.tombstones import TOMBSTONES
-from tests.support.builders import CAST, PUBLISHER, SOLVERS, a_genesis, an_address
+from tests.support.builders import CAST, PUBLISHER, SOLVERS, a_genesis, an_address, name_of
+from tests.support.court import a_court_genesis, close, hear, object_to, settle_court
 from tests.support.engines import WatchedEngine
 from tests.support.stored import StoredWorld, play_randomly
+from tests.support.tasks import a_judged_task
 from tests.support.twin_stores import clean_up
 from tests.support.world import Place
 
@@ -62,9 +66,10 @@ def speak_of_the_past(world: WitnessedWorld, chance: random.Random) -> list[Sign
         said.append(world.cancel(PUBLISHER, task_id))
         said.append(world.submit(chance.choice(SOLVERS), task_id))
         if task.status is TaskStatus.COMPLETED:
-            entry = world.distribution(task_id).entries[0]
-            who = next(who for who in CAST if an_address(who) == entry.recipient)
-            said.append(world.claim(who, task_id, entry))
+            said += [
+                world.claim(name_of(entry.recipient), task_id, entry)
+                for entry in world.distribution(task_id).entries[:1]
+            ]
     return said
 
 
@@ -135,6 +140,27 @@ def test_nothing_that_names_a_dropped_task_is_left_but_its_tombstone(store: Stor
         assert find_names(store, name) == []
     assert store.view.closed_at(task_id) == closed
     assert [key for key, _ in store.engine.scan(TOMBSTONES)] == [task_id]
+
+
+def test_what_was_disputed_goes_with_its_file_and_all_evidence_of_it() -> None:
+    store = Store(MemoryEngine(), a_court_genesis())
+    world = settle_court(StoredWorld(store))
+    task_id = a_judged_task(world)
+    proof = compute_content_hash(b"proof")
+    store.put_blob(proof, b"proof")
+    world.seal(
+        object_to(world, "alice", task_id, evidence=(Exhibit(EvidenceType.PRIOR_ART, proof),))
+    )
+    hear(world, task_id, [Choice.VOID] * 3)
+    dispute_id = close(world, task_id).dispute_id
+    assert prune(store, RETENTION) == 0
+    world.pass_until(world.epoch + RETENTION)
+    prune(store, RETENTION)
+    assert store.queries.dispute(dispute_id) is None
+    assert store.queries.disputes_of_task(task_id).items == ()
+    assert [find_names(store, name) for name in (task_id, proof)] == [[], []]
+    assert not store.journal.has_blob(proof)
+    assert find_faults(store) == []
 
 
 def test_a_ruling_that_somebody_may_still_look_for_outlives_its_task(store: Store) -> None:
