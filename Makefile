@@ -43,6 +43,8 @@ wire: $(READY) ## tests on real sockets and real processes
 
 swarm: $(READY) ## many seeds, many faults, every check
 	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
+	@$(BIN)/minesync sim run --layer core --seeds 20000
+	@$(BIN)/minesync sim run --layer node --seeds 500
 
 crash: $(READY) ## kill stores and nodes, cut the power, count what is lost (ARGS=--quick)
 	@$(BIN)/python -m tests.crash $(ARGS)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from node.ballot_desk import BallotDesk
+from node.buggify import buggify
 from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
@@ -128,11 +129,9 @@ class StateManager:
         )
 
     def _read_open(self) -> None:
-        journal = self.store.journal
-        gone = self.open.rebuild(
-            self._read_standing(), journal.open_transactions(), journal.open_evidence()
-        )
-        self._bury(gone)
+        journal, standing = self.store.journal, self._read_standing()
+        opened, evidence = journal.open_transactions(), journal.open_evidence()
+        self._bury(self.open.rebuild(standing, opened, evidence))
 
     def _read_standing(self) -> Standing:
         head = self.store.head
@@ -168,6 +167,8 @@ class StateManager:
     ) -> None:
         self.store.put_transactions(transactions, is_replacing=is_replacing)
         self._bury(self.open.add_many(transactions))
+        if buggify("refold"):
+            self._read_open()
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
     def _bury(self, gone: Gone) -> None:

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node.ballot_desk import Word
+from node.buggify import buggify
 from node.sealing import check_set
 from node.state_manager import StateManager
 from node.sync.budget import Bucket, Buckets
@@ -98,6 +99,8 @@ class Gossip:
         self._outbox.extend(transactions)
         # Beyond the bound the oldest are left to reconciliation.
         del self._outbox[:-OUTBOX_MAX]
+        if buggify("outbox_full"):
+            self._outbox.clear()
         self._wake.set()
 
     def announce_nowait(self, ids: Iterable[bytes]) -> None:
@@ -162,7 +165,7 @@ class Gossip:
         outbox, self._outbox = self._outbox, []
         learnt, self._learnt = list(self._learnt), {}
         messages = []
-        if len(outbox) > FULL_MAX:
+        if len(outbox) > FULL_MAX or buggify("announce_only"):
             learnt += [tx.tx_id for tx in outbox]
             outbox = []
         batch: list[bytes] = []
@@ -254,7 +257,8 @@ class Gossip:
         """Take in what peers tell; never returns."""
         async for gossip in transport.gossip:
             try:
-                self._take(str(gossip.sender), decode_gossip_message(gossip.data))
+                for _ in range(1 + buggify("heard_twice")):
+                    self._take(str(gossip.sender), decode_gossip_message(gossip.data))
             except (PeerFault, Rejected, Full) as error:
                 # What a full disk has no room for comes again by reconciliation.
                 log.info("gossip_not_taken", code=error.code, peer=str(gossip.sender)[-8:])

@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from node.ballot_desk import Word
+from node.buggify import buggify
 from node.state_manager import StateManager
 from node.sync.budget import Buckets
 from node.sync.gossip import Gossip
@@ -55,7 +56,7 @@ class _Inbox:
 
     def put(self, reason: SyncReason, ids: tuple[bytes, ...]) -> None:
         for item in ids:
-            if len(self.wanted) >= WANTED_MAX:
+            if len(self.wanted) >= WANTED_MAX or buggify("inbox_full"):
                 break
             self.wanted[item] = None
         self.reason = reason
