@@ -223,6 +223,14 @@ class OpenSet:
         self._fold_dirty()
         return {key: row for (name, key), row in self._rows.items() if name == table.name}
 
+    @property
+    def shown(self) -> Mapping[bytes, SubjectOutcome]:
+        """What the fold last said of each subject that was asked for since the last seal.
+
+        Nothing is folded for it; the next seal begins another mapping and leaves this one alone.
+        """
+        return self._outcomes
+
     def rulings(self) -> tuple[Ruling, ...]:
         """Return the provisional rulings, sorted by transaction."""
         self._fold_dirty()

@@ -18,6 +18,7 @@ import structlog
 from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
+from node.reversals import ReversalWatch
 from node.sealing import (
     GAPS_MAX,
     SealedSet,
@@ -74,6 +75,7 @@ class StateManager:
         self._signed: tuple[Seal, list[bytes]] | None = None
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
+        self._reversals = ReversalWatch(store.reversals)
         self._read_open()
 
     def resume(self) -> None:
@@ -89,6 +91,7 @@ class StateManager:
         self._anchors = {}
         self._next_ids = (b"", [])
         self.open.chains.forget_all()
+        self._reversals = ReversalWatch(self.store.reversals)
         self._read_open()
         if self._signed is not None:
             seal, ids = self._signed
@@ -375,12 +378,14 @@ class StateManager:
         outcome: Outcome,
         rows_hash: LtHash,
     ) -> None:
+        shown = self._reversals.look(self.open, ids)
         self.store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
         self._next_ids = (b"", [])
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}
         self._bury(self.open.rebuild(self._read_standing(), left, evidence))
+        self._reversals.compare(shown, self.open, outcome)
         self.broadcast.tell_nowait(Sealed(seal.content.epoch))
 
     def _raise_alarm(self, reason: str) -> None:
