@@ -42,7 +42,12 @@ class Alarm:
     reason: str
 
 
-Event = Stored | Sealed | EvidenceFound | Alarm
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Something new was heard of the agreement on the next seal."""
+
+
+Event = Stored | Sealed | EvidenceFound | Alarm | Heard
 
 
 class Listener:

@@ -34,7 +34,6 @@ from storage.overlay import OverlayView
 from storage.queries import Queries
 from storage.range_index import RangeIndex
 from storage.rebuild import rebuild_indexes
-from storage.reversals import ReversalLog
 from storage.rocks import RocksEngine, RocksSettings
 from storage.rows import Rows
 from storage.stats import PerformanceReport, build_report
@@ -56,7 +55,6 @@ class Store:
         pruned: what of the sealed state was dropped here.
         migrated_from: the older schema that this open found, None if it found ours.
         local: what this node thinks of it; part of no root.
-        reversals: what this node showed before a seal that changed it; part of no root.
     """
 
     def __init__(self, engine: Engine, genesis: Genesis) -> None:
@@ -93,7 +91,6 @@ class Store:
         self._ranges = RangeIndex(engine)
         self._check()
         self.local = LocalStore(engine, self.rows)
-        self.reversals = ReversalLog(engine)
         if engine.get(META, meta.INDEXES) != bytes([INDEXES_VERSION]):
             rebuild_indexes(engine)
 
@@ -133,7 +130,6 @@ class Store:
         self._ranges.reload()
         self._check()
         self.local.reload()
-        self.reversals.reload()
 
     def close(self) -> None:
         """Close the engine; a second close is no error."""

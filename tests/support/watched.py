@@ -46,7 +46,7 @@ def reversals_of(state: StateManager) -> list[Reversal]:
     found: list[Reversal] = []
     cursor = None
     while True:
-        page = state.store.reversals.page(cursor=cursor)
+        page = state.store.local.reversals.page(cursor=cursor)
         found += page.items
         cursor = page.cursor
         if cursor is None:

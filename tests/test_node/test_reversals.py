@@ -1,6 +1,7 @@
 """What a peer showed as provisional and a seal made otherwise: found, counted, kept."""
 
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_lot_for_the_last_place_reverses_what_the_order_by_id_showed() -> No
     assert {(one.what, one.code, one.epoch) for one in found} == {
         (Reversed.TRANSACTION, "task_full", world.epoch)
     }
-    assert world.state.store.reversals.total == len(found)
+    assert world.state.store.local.reversals.total == len(found)
 
 
 def test_what_nobody_looked_at_is_no_reversal() -> None:
@@ -87,8 +88,8 @@ def test_what_nobody_looked_at_is_no_reversal() -> None:
     world.seal(*(tx for pair in pairs for tx in pair))
     follow(other, world)
     assert other.state_root == world.state.state_root
-    assert world.state.store.reversals.total > 0
-    assert other.store.reversals.total == 0
+    assert world.state.store.local.reversals.total > 0
+    assert other.store.local.reversals.total == 0
 
 
 def test_a_seal_of_the_other_side_of_a_cut_reverses_what_this_side_showed() -> None:
@@ -112,7 +113,7 @@ def test_a_seal_of_the_other_side_of_a_cut_reverses_what_this_side_showed() -> N
     world.adopt([mine])
     world.seal(mine)
     follow(far, world)
-    assert far.store.reversals.total == 1, "the next seal says the same again"
+    assert far.store.local.reversals.total == 1, "the next seal says the same again"
 
 
 def test_a_task_that_the_seal_led_another_way_is_told_with_the_move_that_was_made() -> None:
@@ -139,7 +140,7 @@ def test_a_task_that_the_seal_led_another_way_is_told_with_the_move_that_was_mad
         "cancelled",
     )
     assert (task.author, task.code, task.lost_to) == (None, None, cancelled.tx_id)
-    assert world.state.store.reversals.total == 0, "the sealer had seen both"
+    assert world.state.store.local.reversals.total == 0, "the sealer had seen both"
 
 
 def test_an_equivocation_that_a_seal_took_in_ends_what_stood() -> None:
@@ -171,7 +172,7 @@ def test_what_came_too_late_for_every_seal_is_reversed_once() -> None:
 
 
 def judge_in_two_parts(
-    scores: dict[str, tuple[int, ...]],
+    scores: Mapping[str, Sequence[int]],
 ) -> tuple[WatchedWorld, bytes, StateManager]:
     """Return a peer that was shown three votes on each answer, and then took in the seal of all."""
     world = a_watched_world()
@@ -245,12 +246,12 @@ def test_a_restart_keeps_the_list_and_the_count(tmp_path: Path) -> None:
     world = WatchedWorld(store=store)
     world.settle_cast()
     world.seal(*(tx for pair in contest_last_places(world) for tx in pair))
-    before, total = reversals_of(world.state), store.reversals.total
+    before, total = reversals_of(world.state), store.local.reversals.total
     assert total == len(before) > 0
     store.close()
     store = Store.open(tmp_path / "db", a_genesis())
     again = a_state(store.genesis, store)
-    assert (reversals_of(again), store.reversals.total) == (before, total)
+    assert (reversals_of(again), store.local.reversals.total) == (before, total)
     store.close()
 
 
@@ -305,12 +306,12 @@ def test_pages_of_any_size_name_each_reversal_once() -> None:
 
 def test_damage_in_the_records_is_named() -> None:
     store = Store.in_memory(a_genesis())
-    store.reversals.put([a_reversal(1)])
+    store.local.reversals.put([a_reversal(1)])
     for key, _ in list(store.engine.scan(META, b"local/reversal", b"local/reversal\xff")):
         batch = Batch()
         batch.put(META, key, b"\xff")
         store.engine.write(batch, sync=True)
     with pytest.raises(Corrupt, match="meta_damaged"):
-        store.reversals.page()
+        store.local.reversals.page()
     with pytest.raises(Corrupt, match="meta_damaged"):
-        store.reversals.reload()
+        store.local.reversals.reload()

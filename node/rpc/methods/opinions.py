@@ -12,8 +12,12 @@ from node.rpc.opinion_views import (
     show_analytics,
     show_behavior,
     show_metrics,
+    show_report,
 )
 from node.rpc.pages import show_as_of
+from protocol.hashing import compute_content_hash
+from protocol.kinds.report_fraud import ReportFraud
+from protocol.schema import encode_record
 from storage.queries import Page
 
 T = TypeVar("T")
@@ -25,6 +29,27 @@ def get_fraud(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
     if analysis is None:
         raise not_found("no_such_analysis", submission_id)
     return {**show_analysis(analysis), "as_of": _show_as_of(peer)}
+
+
+async def report_fraud(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
+    """Publish what this node thinks of an answer; the analysis is stored for whoever asks."""
+    analysis = peer.state.store.local.analysis(submission_id)
+    if analysis is None:
+        raise not_found("no_such_analysis", submission_id)
+    data = encode_record(analysis)
+    content_hash = compute_content_hash(data)
+    peer.state.store.put_blob(content_hash, data)
+    payload = ReportFraud(submission_id, analysis.overall_risk, analysis.ruleset, content_hash)
+    author = peer.require_author()
+    tx = await author.submit("report_fraud", payload, subject=analysis.task_id)
+    return {"tx_id": tx.tx_id.hex(), "risk": payload.risk, "analysis_hash": content_hash.hex()}
+
+
+def list_reports(peer: Peer, *, submission_id: bytes, limit: int, cursor: str) -> dict[str, Any]:
+    """Return what people have published of an answer, by reporter."""
+    queries = peer.state.store.queries
+    page = queries.fraud_reports_of_submission(submission_id, limit, _read_cursor(cursor))
+    return _wrap(peer, page, [show_report(one) for one in page.items])
 
 
 def list_flagged(peer: Peer, *, limit: int, cursor: str) -> dict[str, Any]:
@@ -91,6 +116,18 @@ METHODS = (
         get_fraud,
         "What this node thinks of one answer.",
         (Param("submission_id", read_id, "id of an answer"),),
+    ),
+    Method(
+        "fraud_report",
+        report_fraud,
+        "Publish what this node thinks of an answer.",
+        (Param("submission_id", read_id, "id of an answer"),),
+    ),
+    Method(
+        "fraud_reports",
+        list_reports,
+        "What was published of an answer.",
+        (Param("submission_id", read_id, "id of an answer"), LIMIT, CURSOR),
     ),
     Method("fraud_flagged", list_flagged, "The answers that this node flags.", (LIMIT, CURSOR)),
     Method("behavior_get", get_behavior, "How a miner behaves.", (_ADDRESS,)),
