@@ -139,6 +139,20 @@ class OpenSet:
         barrier = self._judge_linked(tx)
         return barrier.code if barrier is not None and barrier.code in GONE else None
 
+    def find_end(self, tx: SignedTransaction) -> str | None:
+        """Return the code of `find_doom` if it rests on seals alone.
+
+        Evidence that no seal took in yet keeps a transaction out of our next seal only: one made
+        elsewhere, without it, may have taken the transaction in.
+        """
+        author, seq = tx.header.author, tx.header.seq
+        account = self.standing.view.get(ACCOUNTS, author)
+        barred = None if account is None else account.barred_from
+        is_passed = account is not None and seq < account.next_seq
+        code = self.find_doom(tx)
+        is_sealed = code != "equivocated" or is_passed or (barred is not None and seq >= barred)
+        return code if is_sealed else None
+
     def bar(self, evidence_id: bytes, author: bytes, seq: int) -> Gone:
         """Take in evidence against an author; return what of his it puts out."""
         if self.is_barred(author, seq):

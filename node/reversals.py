@@ -119,7 +119,7 @@ class _Comparison:
             elif tx.tx_id in opened.effective:
                 ruling = opened.judge(tx)
             else:
-                doom = None if tx.tx_id in open_ones else opened.find_doom(tx)
+                doom = None if tx.tx_id in open_ones else opened.find_end(tx)
                 if doom is not None:
                     yield self._describe_end(tx, doom)
                 continue
