@@ -323,8 +323,13 @@ class Sealer:
 
     def _finish(self, seal: Seal) -> None:
         ids = self._state.find_set(seal.content)
-        # Whoever lacks something of it gets it with the seal, from those who signed.
-        if ids is None or not self._state.apply_seal(seal, ids).applied:
+        try:
+            # Whoever lacks something of it gets it with the seal, from those who signed.
+            if ids is None or not self._state.apply_seal(seal, ids).applied:
+                return
+        except Rejected as error:
+            # A quorum signed what must not be sealed: a matter for people.
+            log.critical("seal_refused", code=error.code, found=error.found)
             return
         epoch = self._state.epoch
         self._peers.tell_seal_nowait(SealedIds(seal.to_bytes(), pack_ids(ids)))

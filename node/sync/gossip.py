@@ -216,10 +216,7 @@ class Gossip:
             case BallotNotice():
                 return self._is_word_news(message.ballot, message.ballot.sealer)
             case ProposalNotice():
-                if message.ids is not None:
-                    ids = unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
-                    check_set(message.proposal.content, ids)
-                return self._is_word_news(message.proposal, message.proposal.ballot.sealer)
+                return self._is_proposal_news(message)
             case SealVoteNotice():
                 return self._is_word_news(message.seal_vote, message.seal_vote.vote.sealer)
             case DoubleBallotNotice():
@@ -234,6 +231,18 @@ class Gossip:
         epoch, journal = seal.content.epoch, self._state.store.journal
         is_ours = epoch == self._state.epoch and sealed.seal == journal.seal(epoch)
         return is_ours or epoch > self._state.epoch
+
+    def _is_proposal_news(self, message: ProposalNotice) -> bool:
+        content = message.proposal.content
+        ids = None if message.ids is None else unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
+        if ids is not None:
+            check_set(content, ids)
+        is_news = self._is_word_news(message.proposal, message.proposal.ballot.sealer)
+        # With the word, or the sealer of this node would ask everybody in between.
+        self._state.ballots.note_holders(content.set_root, (message.origin,))
+        if ids is not None and self._state.find_set(content) is None:
+            self._state.ballots.put_set(content.set_root, ids)
+        return is_news
 
     def _is_word_news(self, word: Word, sealer: bytes) -> bool:
         """Take a sealer's word in, which checks it, and tell whether to pass it on."""
@@ -262,18 +271,11 @@ class Gossip:
             case EvidenceNotice():
                 self._state.accept_evidence(message.proof)
             case ProposalNotice():
-                self._take_proposal(sender, message)
+                # The word itself was taken in when it was judged.
+                holders = (message.origin, sender)
+                self._state.ballots.note_holders(message.proposal.content.set_root, holders)
         if self._state.ballots.box.doubles:
             self._state.ballots.keep_proofs()
-
-    def _take_proposal(self, sender: str, message: ProposalNotice) -> None:
-        """Keep what belongs to a proposal; the word itself was taken in when it was judged."""
-        ballots, content = self._state.ballots, message.proposal.content
-        if content.epoch != ballots.box.epoch:
-            return
-        ballots.note_holders(content.set_root, (message.origin, sender))
-        if message.ids is not None and self._state.find_set(content) is None:
-            ballots.put_set(content.set_root, unpack_ids(message.ids))
 
     def _take_transactions(self, sender: str, opened: list[SignedTransaction]) -> None:
         state = self._state

@@ -28,6 +28,9 @@ from protocol.messages import (
     pack_ids,
 )
 from protocol.seals import compute_seal_hash, sign_seal
+from protocol.tables import ACCOUNTS
+from protocol.transactions import sign_transaction
+from tests.support.chains import a_header
 from tests.support.council import EPOCH_S, SEALERS, Council, a_council
 from tests.support.peers import a_signer, some_terms
 
@@ -142,6 +145,44 @@ async def test_sealers_that_know_each_other_through_a_watcher_only_agree_without
         assert council.seats["alice"].peer.transport.peers() == ("erin",)
         council.check_one_history()
         assert is_sealed(council, "dave", tx_id)
+
+
+async def test_ids_that_are_too_many_for_gossip_are_asked_for(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.sync.gossip.GOSSIP_SEAL_IDS_MAX", 2)
+    async with a_council(tmp_path) as council:
+        await council.start()
+        await council.wait_for(1)
+        published = [await publish(council, "bob", f"Task {n}") for n in range(9)]
+        begun_s = trio.current_time()
+        await council.wait_for(4)
+        assert trio.current_time() - begun_s < 4 * EPOCH_S, "no round was lost over it"
+        council.check_one_history()
+        assert all(is_sealed(council, name, tx_id) for name in SEALERS for tx_id in published)
+
+
+async def test_an_author_who_tells_each_sealer_something_else_does_not_stop_them(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    author = a_signer("erin")
+    async with a_council(tmp_path) as council:
+        await council.start()
+        await council.wait_for(2)
+        for name in SEALERS:
+            state = council.seats[name].peer.state
+            header = a_header(state, author, seq=0, prev=None)
+            tx = sign_transaction(header, some_terms(title=f"to {name}"), author)
+            state.accept([tx], None)
+            council.seats[name].peer.sync.gossip.tell_nowait([tx])
+        await council.wait_for(8)
+        council.check_one_history()
+        for name in SEALERS:
+            state = council.seats[name].peer.state
+            account = state.store.view.get(ACCOUNTS, author.address)
+            assert account is not None
+            assert account.barred_from == 0
+            assert state.open.count == 0
 
 
 async def test_who_finds_another_root_over_an_equal_set_stops_and_the_others_go_on(
