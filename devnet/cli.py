@@ -22,7 +22,13 @@ from devnet.layout import Devnet, find_root, parse_groups
 from devnet.live import REFRESH_S, Screen
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.observe import Observer
-from devnet.report import render_ledger, render_peers, render_tasks, render_verdicts
+from devnet.report import (
+    render_ledger,
+    render_peers,
+    render_reversals,
+    render_tasks,
+    render_verdicts,
+)
 from devnet.session import run_guarded
 from node.commands.common import make_console
 from node.exits import Exit
@@ -135,9 +141,12 @@ def status(
     async def show() -> None:
         view = await Observer(cluster).look()
         if as_json:
-            _print_json({"peers": view.peers, "tasks": view.count_tasks()})
+            provisional = view.count_provisional()
+            counts = {"tasks": view.count_tasks(), "tasks_provisional": provisional}
+            _print_json({"peers": view.peers, **counts})
         else:
-            console.print(Group(render_peers(view.peers), "", render_tasks(view)))
+            lines = (render_tasks(view), render_reversals(view.peers))
+            console.print(Group(render_peers(view.peers), "", *lines))
 
     async def keep_showing() -> None:
         observer = Observer(cluster)

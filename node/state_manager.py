@@ -20,6 +20,7 @@ from node.buggify import buggify
 from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
+from node.reversals import ReversalWatch
 from node.sealing import (
     FOLDED_MAX,
     GAPS_MAX,
@@ -33,12 +34,7 @@ from node.sealing import (
     collect_items,
     fold_items,
 )
-from protocol.chains import (
-    Evidence,
-    build_evidence,
-    find_gaps,
-    read_evidence,
-)
+from protocol.chains import Evidence, build_evidence, find_gaps, read_evidence
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.intake import Intake
@@ -79,6 +75,7 @@ class StateManager:
         self.ballots = BallotDesk(genesis, store, broadcast)
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
+        self._reversals = ReversalWatch(store.local.reversals)
         self._read_open()
 
     def resume(self) -> None:
@@ -93,6 +90,7 @@ class StateManager:
         self._next_ids = (b"", [])
         self._folded.clear()
         self.open.chains.forget_all()
+        self._reversals = ReversalWatch(self.store.local.reversals)
         self._read_open()
         if self.ballots.box.epoch != self.epoch + 1:
             # The seal whose write was told as failed is there.
@@ -388,6 +386,7 @@ class StateManager:
 
     def _commit(self, seal: Seal, seal_hash: bytes, folded: Folded) -> None:
         ids = folded.ids
+        shown = self._reversals.look(self.open, ids)
         self.store.commit_epoch(seal, seal_hash, ids, folded.outcome, folded.rows_hash)
         self._next_ids = (b"", [])
         self._folded.clear()
@@ -397,3 +396,4 @@ class StateManager:
         self._bury(self.open.rebuild(self._read_standing(), left, evidence))
         self.ballots.restart(self.epoch + 1, self.seal_hash)
         self.broadcast.tell_nowait(Sealed(seal.content.epoch))
+        self._reversals.compare(shown, self.open, folded.outcome)

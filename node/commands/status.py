@@ -51,6 +51,7 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             ("state root", data.get("state_root")),
             ("transactions", data.get("transactions")),
             ("not sealed yet", data.get("open")),
+            ("reversals", data.get("reversals")),
             ("account", data.get("account")),
             ("roles", ", ".join(data.get("roles") or []) or None),
             ("running for", f"{seconds // 3_600} h {seconds // 60 % 60} min {seconds % 60} s"),

@@ -134,8 +134,8 @@ def _divide(total: int, count: int) -> int | None:
     return total // count if count else None
 
 
-def show_report(report: FraudReport) -> dict[str, Any]:
-    """Return what somebody published of an answer."""
+def show_report(report: FraudReport, sealed: FraudReport | None) -> dict[str, Any]:
+    """Return what somebody published of an answer as the next seal would leave it."""
     return {
         "report_id": report.report_id.hex(),
         "task_id": report.task_id.hex(),
@@ -145,4 +145,5 @@ def show_report(report: FraudReport) -> dict[str, Any]:
         "ruleset": report.ruleset,
         "analysis_hash": report.analysis_hash.hex(),
         "reported_at": report.reported_at,
+        "provisional": report != sealed,
     }

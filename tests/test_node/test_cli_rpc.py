@@ -170,7 +170,7 @@ def test_a_publication_that_makes_no_sense_is_not_sent(
 def test_hostile_text_of_a_task_is_shown_on_its_line(ask: Ask) -> None:
     outcome = ask("task", "list", task_list=page(a_task(), a_task(OTHER)))
     lines = outcome.out.rstrip("\n").split("\n")
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "ab1200000000" in lines[1]
     assert "12.5" in lines[1]
     shown = ask("task", "show", TASK, task_get=lambda task_id: a_task(task_id))

@@ -57,7 +57,10 @@ def read_status(peer: Peer) -> dict[str, Any]:
         "sealing": show_sealing(state),
         "peers": len(peer.transport.peers()),
         "gossip_dropped": peer.transport.gossip_dropped,
+        "provisional": state.open.count > 0,
         "tasks_active": peer.counts.read(),
+        "tasks_sealed": peer.counts.read_sealed(),
+        "reversals": state.store.local.reversals.total,
     }
 
 
