@@ -21,6 +21,8 @@ from protocol.stakes import is_closed
 from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, REWARDS, RULINGS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
 from protocol.view import Key, MemoryView
+from tests.support.builders import BALANCE
+from tests.support.small_deeds import claim_nothing
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
@@ -40,10 +42,9 @@ from tests.support.small_market import (
 from tests.support.small_moves import (
     Bound,
     Situation,
-    claim_nothing,
     find_choices,
-    find_wrongs,
 )
+from tests.support.small_wrongs import find_wrongs
 
 Rows = dict[Key, Any]
 PROGRESS_EVERY = 5_000
@@ -225,6 +226,9 @@ class Explorer:
         for change in outcome.changes:
             if change.table is not RULINGS:
                 rows[(change.table.name, change.key)] = change.after
+        for change in outcome.changes:
+            if change.table is ACCOUNTS:
+                assert change.after.balance > BALANCE // 2, "somebody could run short"
         task = rows.get((TASKS.name, TASK_ID))
         if task is not None:
             assert task.pool.paid_out + task.pool.refunded <= task.terms.reward, "paid > escrowed"

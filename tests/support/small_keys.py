@@ -1,20 +1,22 @@
 """When two states of the small market are the same: what the rules can still read of them.
 
-Left out: the ids of transactions, the lengths of chains, rulings, and when somebody last acted.
-Miners are interchangeable, and so are validators. Of a task that is over no more is kept than who
-can claim what, for nothing of it depends on time or on votes any more.
+Left out are the ids of transactions, the lengths of chains, rulings, when somebody last acted, and
+balances, since nobody here ever runs short; of votes that a verdict made void, all but who cast
+them; of disputes that have ended, all but the verdict; and revoked entries. Miners are
+interchangeable, and so are validators. Of a task that is over no more is kept than who can claim
+what, for nothing of it depends on time or on votes any more.
 """
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from protocol.convictions import read_verdict
+from protocol.convictions import read_verdict, read_voting_round
 from protocol.dispute_records import DisputeCase
-from protocol.records import RewardDistribution, Submission, Task, Validation
+from protocol.phases import RewardState
+from protocol.records import Miner, RewardDistribution, Submission, Task, Validation
 from protocol.stakes import is_closed
 from protocol.tables import (
-    ACCOUNTS,
     DISPUTES,
     MINERS,
     REWARDS,
@@ -25,7 +27,7 @@ from protocol.tables import (
     reward_key,
     validation_key,
 )
-from protocol.view import Key
+from protocol.view import Key, MemoryView
 from tests.support.builders import a_commitment, an_address
 from tests.support.small_market import JUDGES, NETWORK, TASK_ID
 from tests.support.small_market import MINERS as SOLVERS
@@ -46,6 +48,10 @@ class Portrait:
         self._rounds = rounds
         self._cases: list[DisputeCase] = self._find(DISPUTES.name, dispute_key, rounds)
         self._results: list[RewardDistribution] = self._find(REWARDS.name, reward_key, rounds)
+        self._open = [case for case in self._cases if case.closed_at is None]
+        self._voting_round = 0
+        if self.task is not None:
+            self._voting_round = read_voting_round(MemoryView(rows), self.task)
         self._answers: dict[bytes, Submission] = {
             one.miner: rows[(SUBMISSIONS.name, one.submission_id)]
             for one in (self.task.participants if self.task else ())
@@ -93,22 +99,24 @@ class Portrait:
             times.round,
             len(times.transitions),
         )
-        cases = tuple(
-            (
-                int(case.status),
-                int(case.status_before),
-                case.pending_until,
-                case.hearing,
-                case.voting_deadline or 0,
-                case.resolution_deadline or 0,
-                case.appeal_deadline or 0,
-                tuple((int(one.choice), one.share) for one in case.judgments),
-                case.bond,
-                self._sign_party(case, an_address("alice")),
-            )
-            for case in self._cases
+        cases = tuple(self._sign_case(case) for case in self._cases)
+        return (*base, task.terms.max_participants, ends, cases)
+
+    def _sign_case(self, case: DisputeCase) -> Signature:
+        judged = tuple((int(one.choice), one.share) for one in case.judgments)
+        if case.closed_at is not None:
+            return (int(case.status), judged[-1:])
+        return (
+            int(case.status),
+            int(case.status_before),
+            case.pending_until,
+            case.hearing,
+            case.voting_deadline or 0,
+            case.resolution_deadline or 0,
+            case.appeal_deadline or 0,
+            judged,
+            self._sign_parties(an_address("alice")),
         )
-        return (*base, task.terms.max_participants, ends, cases, self._sign_money("alice"))
 
     def sign_miner(self, who: str) -> Signature:
         """Return all that the rules can read of a miner."""
@@ -134,7 +142,7 @@ class Portrait:
             for verdict in map(read_verdict, self._cases)
             if verdict is not None
         )
-        return (shown, struck, self._sign_parties(address), owed, self._sign_money(who))
+        return (shown, struck, self._sign_parties(address), owed, self._sign_standing(address))
 
     def sign_judge(self, who: str, miners: Sequence[str]) -> Signature:
         """Return all that the rules can read of a validator, the miners taken in an order."""
@@ -142,14 +150,9 @@ class Portrait:
         owed = self._sign_entries(address)
         if self._is_over:
             return owed
-        votes = []
-        for miner in miners:
-            answer = self._answers.get(an_address(miner))
-            if answer is None:
-                continue
-            for round_ in self._rounds:
-                key = (VALIDATIONS.name, validation_key(answer.submission_id, address, round_))
-                votes.append(_sign_vote(self._rows.get(key)))
+        votes = tuple(
+            self._sign_votes(self._answers.get(an_address(miner)), address) for miner in miners
+        )
         named = tuple(
             address in verdict.validators
             for verdict in map(read_verdict, self._cases)
@@ -166,38 +169,44 @@ class Portrait:
                     if vote.arbiter == address
                 ),
             )
-            for case in self._cases
+            for case in self._open
         )
         parties = self._sign_parties(address)
-        return (on_panel, tuple(votes), named, seats, parties, owed, self._sign_money(who))
+        return (on_panel, votes, named, seats, parties, owed, self._sign_standing(address))
+
+    def _sign_votes(self, answer: Submission | None, address: bytes) -> Signature:
+        if answer is None or self.task is None:
+            return ()
+        signed: list[Signature] = []
+        for round_ in self._rounds:
+            key = validation_key(answer.submission_id, address, round_)
+            vote: Validation | None = self._rows.get((VALIDATIONS.name, key))
+            if vote is None:
+                signed.append(())
+            elif round_ < self._voting_round:
+                signed.append((vote.stake,))
+            else:
+                signed.append((vote.stake, int(vote.verdict), vote.score, vote.weight))
+        return tuple(signed)
 
     def _sign_entries(self, address: bytes) -> Signature:
         return tuple(
-            (result.round, int(entry.role), entry.amount, int(entry.state))
+            (int(entry.role), entry.amount, int(entry.state))
             for result in self._results
             for entry in result.entries
-            if entry.recipient == address and not (self._is_over and int(entry.state) == 3)
+            if entry.recipient == address and entry.state is not RewardState.REVOKED
         )
 
     def _sign_parties(self, address: bytes) -> Signature:
-        return tuple(self._sign_party(case, address) for case in self._cases)
-
-    def _sign_party(self, case: DisputeCase, address: bytes) -> Signature:
-        return (
-            case.disputer == address,
-            address in case.defendants,
-            tuple(appeal.appellant == address for appeal in case.appeals),
+        return tuple(
+            (
+                case.disputer == address,
+                address in case.defendants,
+                tuple(appeal.appellant == address for appeal in case.appeals),
+            )
+            for case in self._open
         )
 
-    def _sign_money(self, who: str) -> Signature:
-        address = an_address(who)
-        account = self._rows[(ACCOUNTS.name, address)]
-        miner = self._rows.get((MINERS.name, address))
-        standing = 0 if miner is None else miner.reputation.score
-        return (account.balance, standing)
-
-
-def _sign_vote(vote: Validation | None) -> Signature:
-    if vote is None:
-        return ()
-    return (int(vote.verdict), vote.score, vote.stake, vote.weight)
+    def _sign_standing(self, address: bytes) -> int:
+        miner: Miner | None = self._rows.get((MINERS.name, address))
+        return 0 if miner is None else miner.reputation.score

@@ -1,4 +1,4 @@
-"""What everybody in the small market can do in one epoch, and what all of them must be refused."""
+"""What everybody in the small market can do in one epoch that may change something."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,6 @@ from protocol.convictions import read_voting_round
 from protocol.dispute_records import Choice as Wish
 from protocol.dispute_records import DisputeCase
 from protocol.disputes import is_revealing
-from protocol.kinds.cancel_task import CancelTask
-from protocol.kinds.claim_reward import ClaimReward
-from protocol.kinds.submit_answer import SubmitAnswer
-from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.phases import DisputeStatus, RewardState, SubmissionStatus, TaskStatus
 from protocol.records import RewardEntry, Submission, Task
 from protocol.tables import (
@@ -29,19 +25,25 @@ from protocol.tables import (
 from protocol.view import Key, MemoryView
 from protocol.windows import apply_time_moves
 from tests.support.builders import (
-    STAKE,
     a_commitment,
-    a_hash,
-    a_reveal,
-    a_task,
-    a_vote,
     an_address,
-    an_answer,
 )
-from tests.support.court import a_dispute_opening, a_judgment, an_appeal
+from tests.support.small_deeds import (
+    NAMES,
+    appeal,
+    arbitrate,
+    cancel,
+    claim,
+    commit,
+    copy,
+    object_to,
+    publish,
+    reveal,
+    vote,
+    withdraw,
+)
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
-    EVERYBODY,
     FIRST_EPOCH,
     JUDGES,
     MINERS,
@@ -49,14 +51,11 @@ from tests.support.small_market import (
     PARAMS,
     TASK_ID,
     Choice,
-    Deed,
     find_beacons,
 )
 
 NOTHING: Choice = ()
-OPEN = (TaskStatus.PUBLISHED, TaskStatus.IN_PROGRESS)
 ROLES = {"publisher": ("alice",), "miner": MINERS, "validator": JUDGES}
-NAMES = {an_address(who): who for who in EVERYBODY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,101 +139,6 @@ class Situation:
         """Tell whether somebody has voted on an answer."""
         key = validation_key(answer.submission_id, an_address(who), round_)
         return self.book.get(VALIDATIONS, key) is not None
-
-
-# ------------------------------------------------------------------------------------------- deeds
-
-
-def publish(places: int) -> Deed:
-    """Return alice's publication of the task."""
-    terms = a_task(submission_epochs=1, max_participants=places)
-    return Deed("alice", "publish_task", terms, f"publishes for {places}")
-
-
-def cancel(who: str) -> Deed:
-    """Return a cancellation."""
-    return Deed(who, "cancel_task", CancelTask(""), "cancels")
-
-
-def commit(who: str) -> Deed:
-    """Return a commitment to one's own answer."""
-    return Deed(who, "submit_answer", an_answer(NETWORK, TASK_ID, who), "commits")
-
-
-def copy(who: str) -> Deed:
-    """Return a commitment to what the other miner has committed to, or will."""
-    stolen = a_commitment(NETWORK, TASK_ID, _other(who))
-    return Deed(who, "submit_answer", SubmitAnswer(stolen, STAKE, 80, 1_000), "copies")
-
-
-def commit_again(who: str) -> Deed:
-    """Return another commitment."""
-    other = SubmitAnswer(a_hash("second thoughts"), STAKE, 80, 1_000)
-    return Deed(who, "submit_answer", other, "commits again")
-
-
-def reveal(who: str, answer: Submission) -> Deed:
-    """Return the opening of an answer with what the miner `who` has."""
-    payload = a_reveal(NETWORK, TASK_ID, who, submission_id=answer.submission_id)
-    return Deed(who, "reveal_answer", payload, f"reveals {NAMES[answer.miner]}'s")
-
-
-def reveal_falsely(who: str, answer: Submission) -> Deed:
-    """Return an opening with another salt."""
-    payload = a_reveal(
-        NETWORK, TASK_ID, who, submission_id=answer.submission_id, salt=a_hash("another")
-    )
-    return Deed(who, "reveal_answer", payload, "reveals falsely")
-
-
-def vote(who: str, answer: Submission, score: int | None, round_: int) -> Deed:
-    """Return a vote."""
-    said = "abstains on" if score is None else f"gives {score} to"
-    payload = a_vote(answer.submission_id, score, round=round_)
-    return Deed(who, "validate_answer", payload, f"{said} {NAMES[answer.miner]}")
-
-
-def claim(who: str, round_: int, entry: RewardEntry) -> Deed:
-    """Return a claim."""
-    return Deed(
-        who,
-        "claim_reward",
-        ClaimReward(entry.entry_id, round_),
-        f"claims {NAMES[entry.recipient]}'s of round {round_}",
-    )
-
-
-def claim_nothing(who: str) -> Deed:
-    """Return a claim of an entry that does not exist."""
-    return Deed(who, "claim_reward", ClaimReward(a_hash("none"), 0), "claims nothing")
-
-
-def object_to(who: str) -> Deed:
-    """Return an objection to the task as a whole."""
-    return Deed(who, "open_dispute", a_dispute_opening(), "objects")
-
-
-def withdraw(who: str, case: DisputeCase) -> Deed:
-    """Return a withdrawal."""
-    return Deed(who, "withdraw_dispute", WithdrawDispute(case.dispute_id), "withdraws")
-
-
-def appeal(who: str, case: DisputeCase) -> Deed:
-    """Return an appeal."""
-    return Deed(who, "appeal_dispute", an_appeal(case.dispute_id, hearing=case.hearing), "appeals")
-
-
-def arbitrate(who: str, case: DisputeCase, wish: Wish, **named: Any) -> Deed:
-    """Return an arbiter's vote."""
-    payload = a_judgment(case.dispute_id, wish, **{"hearing": case.hearing, **named})
-    return Deed(who, "vote_dispute", payload, f"says {wish.name.lower()}")
-
-
-def _other(who: str) -> str:
-    return MINERS[1 - MINERS.index(who)]
-
-
-# ------------------------------------------------------------------------------------------- moves
 
 
 def find_choices(here: Situation, bound: Bound) -> dict[str, list[Choice]]:
@@ -401,95 +305,3 @@ def find_wishes(here: Situation, case: DisputeCase) -> Iterator[tuple[Wish, dict
     yield Wish.REVALIDATE, {}
     yield Wish.VOID, {}
     yield Wish.ABSTAIN, {}
-
-
-# ------------------------------------------------------------------------------------------ wrongs
-
-
-def find_wrongs(here: Situation) -> list[Deed]:
-    """Return what must be refused here, whatever else the epoch takes in."""
-    return list(_find_wrongs(here))
-
-
-def _find_wrongs(here: Situation) -> Iterator[Deed]:
-    yield cancel("eve")
-    yield cancel("bob")
-    yield commit("vera")
-    if here.task is not None:
-        yield Deed("alice", "submit_answer", commit("bob").payload, "answers herself")
-        if here.status is not TaskStatus.PUBLISHED:
-            yield cancel("alice")
-    yield from _find_wrong_answers(here)
-    yield from _find_wrong_votes(here)
-    for who in (*MINERS, "vera", "eve"):
-        yield claim_nothing(who)
-    for round_, entry in here.entries():
-        owner = NAMES[entry.recipient]
-        for who in ("alice", "eve", *MINERS, "vera"):
-            if who != owner:
-                yield claim(who, round_, entry)
-        if entry.state is not RewardState.CLAIMABLE:
-            yield claim(owner, round_, entry)
-    yield object_to("eve")
-    if here.task is not None and not is_disputable(here) and not may_end_now(here):
-        for who in ("alice", *MINERS, "vera"):
-            yield object_to(who)
-    yield from _find_wrong_court(here)
-
-
-def _find_wrong_answers(here: Situation) -> Iterator[Deed]:
-    is_late = here.task is not None and here.status not in OPEN
-    for who in MINERS:
-        mine, others = here.answer_of(who), here.answer_of(_other(who))
-        if mine is not None or is_late:
-            yield commit_again(who)
-        if mine is not None:
-            yield reveal_falsely(who, mine)
-            if not can_reveal(here, who):
-                yield reveal(who, mine)
-        if others is not None:
-            yield reveal(who, others)
-
-
-def _find_wrong_votes(here: Situation) -> Iterator[Deed]:
-    round_ = 0 if here.task is None else read_voting_round(here.book, here.task)
-    panel = () if here.task is None else here.task.panel
-    for answer in here.answers():
-        yield vote("alice", answer, 90, round_)
-        yield vote(NAMES[answer.miner], answer, 90, round_)
-        yield vote("bob", answer, 90, round_)
-        yield vote("eve", answer, 90, round_)
-        for who in JUDGES:
-            is_open = (
-                here.status is TaskStatus.UNDER_VALIDATION
-                and answer.status is SubmissionStatus.UNDER_REVIEW
-                and an_address(who) in panel
-                and not here.has_voted(who, answer, round_)
-            )
-            if not is_open:
-                yield vote(who, answer, 20, round_)
-            else:
-                yield vote(who, answer, 90, round_ + 1)
-
-
-def _find_wrong_court(here: Situation) -> Iterator[Deed]:
-    task = here.task
-    for past in range(task.lifecycle.round if task is not None else 0):
-        closed = here.book.get(DISPUTES, dispute_key(TASK_ID, past))
-        if closed is not None:
-            yield withdraw(NAMES[closed.disputer], closed)
-            yield appeal("alice", closed)
-            yield arbitrate("ada", closed, Wish.VOID)
-    case = here.case
-    if case is None:
-        return
-    yield arbitrate("alice", case, Wish.UPHOLD)
-    yield arbitrate("eve", case, Wish.VOID)
-    yield withdraw("eve", case)
-    yield appeal("eve", case)
-    if case.status is not DisputeStatus.UNDER_REVIEW:
-        yield from (arbitrate(who, case, Wish.VOID) for who in JUDGES)
-    if case.status is not DisputeStatus.RESOLVED_APPEALABLE:
-        yield appeal("alice", case)
-    if case.status is not DisputeStatus.PENDING or not can_withdraw(here, case):
-        yield withdraw(NAMES[case.disputer], case)
