@@ -59,6 +59,8 @@ async def test_a_task_goes_from_one_node_through_another_to_a_claimed_reward(
     await alice.wait_up()
     bob.start("--p2p.bootstrap", alice.address, *worker_flags())
     await bob.wait_up()
+    # What is signed before the first seal is heard may be too old for the next one.
+    await bob.wait(lambda: bob.call("sync_status")["peers_equal"] == 1)
     jury = [LightAccount(name, bob, genesis) for name in VALIDATORS[:3]]
     for juror in jury:
         juror.register(a_registration(roles=ROLE_VALIDATOR))
