@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup devnet test check fix wire swarm crash damage bench cover lock clean
+.PHONY: help setup devnet test check fix wire swarm profit crash damage bench cover lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ wire: $(READY) ## tests on real sockets and real processes
 
 swarm: $(READY) ## many seeds, many faults, every check
 	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
+	@$(BIN)/minesync sim run --layer core --seeds 20000
+	@$(BIN)/minesync sim run --layer node --seeds 500
+
+profit: $(READY) ## what each cheat pays, with and without its defence (ARGS="--runs 4 NAME ...")
+	@$(BIN)/python -m tests.swarm.profit $(ARGS)
 
 crash: $(READY) ## kill stores and nodes, cut the power, count what is lost (ARGS=--quick)
 	@$(BIN)/python -m tests.crash $(ARGS)

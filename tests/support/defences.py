@@ -15,22 +15,25 @@ from storage.engine import Batch
 from storage.indexes import INDEX_TABLE
 
 
-def remove_check(patch: pytest.MonkeyPatch, function: Callable[..., Any], mark: str) -> None:
-    """Take one `if` out of a function of the product: the innermost that contains `mark`.
+def remove_check(patch: pytest.MonkeyPatch, function: Callable[..., Any], *marks: str) -> None:
+    """Take an `if` out of a function of the product for each mark: the innermost that contains it.
 
     What the function is elsewhere known by, and all the rest of it, stays as it is.
     """
     assert isinstance(function, FunctionType)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    checks = [
-        found
-        for found in ast.walk(tree)
-        if isinstance(found, ast.If) and mark in ast.unparse(found)
-    ]
-    assert checks, f"{function.__qualname__} has no check with {mark!r}"
-    innermost = min(checks, key=lambda check: len(ast.unparse(check)))
+    tree: ast.AST = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    for mark in marks:
+        checks = [
+            found
+            for found in ast.walk(tree)
+            if isinstance(found, ast.If) and mark in ast.unparse(found)
+        ]
+        assert checks, f"{function.__qualname__} has no check with {mark!r}"
+        innermost = min(checks, key=lambda check: len(ast.unparse(check)))
+        tree = _Without(innermost).visit(tree)
+    assert isinstance(tree, ast.Module)
     namespace = dict(function.__globals__)
-    code = compile(_Without(innermost).visit(tree), inspect.getfile(function), "exec")
+    code = compile(tree, inspect.getfile(function), "exec")
     exec(code, namespace)
     patch.setattr(function, "__code__", namespace[function.__name__].__code__)
 

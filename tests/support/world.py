@@ -192,9 +192,15 @@ class World:
         self, transactions: Iterable[SignedTransaction], evidence: Iterable[Place] = ()
     ) -> tuple[Epoch, Outcome]:
         """Return what the next epoch would be and do; nothing is applied."""
-        sealed = SealedSet(self.seal_hash, tuple(transactions), tuple(evidence))
-        epoch = build_epoch(self.epoch + 1, sealed)
+        epoch = self.build_epoch(transactions, evidence)
         return epoch, fold_epoch(self.view, self.params, self.network, epoch)
+
+    def build_epoch(
+        self, transactions: Iterable[SignedTransaction], evidence: Iterable[Place] = ()
+    ) -> Epoch:
+        """Return the next epoch as the fold takes it."""
+        sealed = SealedSet(self.seal_hash, tuple(transactions), tuple(evidence))
+        return build_epoch(self.epoch + 1, sealed)
 
     def fold_provisionally(self, transactions: Iterable[SignedTransaction]) -> "World":
         """Return a world as the next epoch would leave this one, its beacon not yet known."""
