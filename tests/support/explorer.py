@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import combinations_with_replacement, groupby, product
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 from protocol.closing import compute_archive_epochs
 from protocol.epoch import Epoch
 from protocol.errors import BlamedError, InvariantBroken
 from protocol.fold import Outcome, fold_epoch
+from protocol.hashing import compute_hash
 from protocol.invariants import ConsistencyChecker, check_whole_state
 from protocol.kinds.claim_reward import CLAIM_REWARD
 from protocol.phases import RewardState
@@ -27,8 +28,6 @@ from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
     GENESIS,
-    JUDGES,
-    MINERS,
     NETWORK,
     PARAMS,
     TASK_ID,
@@ -80,6 +79,8 @@ class Tally:
         edges: sets of transactions folded, each in every order that matters.
         folds: all, those of other orders, splits and wrongs among them.
         terminal: states in which the task is over.
+        stuck: states from which nothing leads to such a one.
+        broken: what else was wrong; the search ends with the first.
         statuses: how many states are in each phase.
         codes: why something was refused, anywhere.
     """
@@ -88,6 +89,8 @@ class Tally:
     edges: int = 0
     folds: int = 0
     terminal: int = 0
+    stuck: int = 0
+    broken: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     codes: set[str] = field(default_factory=set)
 
@@ -95,14 +98,25 @@ class Tally:
 class Explorer:
     """One search."""
 
-    def __init__(self, bound: Bound, tell: Callable[[Tally, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        bound: Bound,
+        tell: Callable[[Tally, int], None] | None = None,
+        *,
+        short_cuts: bool = True,
+    ) -> None:
         """Prepare a search.
 
         Args:
             bound: how far it goes.
             tell: is called now and then with what was found and how much waits.
+            short_cuts: take states for one that only differ in what no rule reads, and in names;
+                without it all of every row counts, which is for very small bounds only.
         """
         self.bound = bound
+        self.endings: set[bytes] = set()
+        """Every way in which the task can be over, whoever did what."""
+        self._short_cuts = short_cuts
         self.tally = Tally()
         self._tell = tell
         self._checker = ConsistencyChecker()
@@ -118,7 +132,7 @@ class Explorer:
             Broken: something is wrong; it tells after which history.
         """
         rows = begin()
-        root = State(Portrait(rows, FIRST_EPOCH).compute_key(), FIRST_EPOCH, rows)
+        root = State(self._compute_key(rows, FIRST_EPOCH), FIRST_EPOCH, rows)
         self._meet(root, None, "")
         waiting = deque([root])
         while waiting:
@@ -135,6 +149,13 @@ class Explorer:
 
     # -------------------------------------------------------------------------------- states
 
+    def _compute_key(self, rows: Rows, epoch: int) -> bytes:
+        if self._short_cuts:
+            return Portrait(rows, epoch).compute_key()
+        task = rows.get((TASKS.name, TASK_ID))
+        now = 0 if task is None or is_closed(task) else epoch
+        return compute_hash("whole state", repr((now, sorted(rows.items()))).encode())
+
     def _meet(self, state: State, parent: bytes | None, label: str) -> None:
         """Take in a new state; check all of it."""
         self._came_from[state.key] = (parent, label)
@@ -146,14 +167,15 @@ class Explorer:
         if task is not None and is_closed(task):
             name = "SETTLED" if task.settled else name
             self.tally.terminal += 1
+            self.endings.add(_paint(state))
         self.tally.statuses[name] = self.tally.statuses.get(name, 0) + 1
         with self._blaming(state.key, ""):
             check_whole_state(state.rows)
             assert state.rows[(LEDGER.name, LEDGER_KEY)].supply == GENESIS.supply
-            if state.key not in self._over:
-                assert state.epoch <= self.bound.last_epoch, "stuck: open after all its windows"
             if task is not None:
                 _check_archive(state.rows)
+        if state.key not in self._over and state.epoch > self.bound.last_epoch:
+            raise self._find_stuck(state.key, "open after all its windows")
 
     def _look_at(self, state: State) -> Iterator[tuple[str, State]]:
         """Yield every state that one epoch leads to, and how."""
@@ -180,7 +202,7 @@ class Explorer:
             if deeds:
                 self._check_wrongs(state, found[0], deeds, wrongs)
         with self._blaming(state.key, f"twice, or split: {label}"):
-            self._check_twice(state, deeds, {one.after.key for one in found})
+            self._check_twice(state, deeds, [one.after for one in found])
             self._check_split(state, deeds)
 
     def _combine(self, here: Situation) -> Iterator[tuple[Deed, ...]]:
@@ -189,11 +211,8 @@ class Explorer:
         Of those who are alike it counts how many do something, not who.
         """
         choices = find_choices(here, self.bound)
-        portrait = here.portrait
         groups = [["alice"], ["court"]]
-        groups += [list(MINERS)] if portrait.are_miners_alike() else [[who] for who in MINERS]
-        signed = sorted((portrait.sign_judge(who, MINERS), who) for who in JUDGES)
-        groups += [[who for _, who in alike] for _, alike in groupby(signed, lambda one: one[0])]
+        groups += here.portrait.group_miners() + here.portrait.group_judges()
         for parts in product(*(_share_out([choices[who] for who in group]) for group in groups)):
             yield tuple(deed for part in parts for choice in part for deed in choice)
 
@@ -233,7 +252,7 @@ class Explorer:
         if task is not None:
             assert task.pool.paid_out + task.pool.refunded <= task.terms.reward, "paid > escrowed"
         epoch = state.epoch + 1
-        return Step(outcome, State(Portrait(rows, epoch).compute_key(), epoch, rows))
+        return Step(outcome, State(self._compute_key(rows, epoch), epoch, rows))
 
     def _fold(
         self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes
@@ -253,13 +272,14 @@ class Explorer:
             assert tx.tx_id in refused, f"{deed}, and it was not refused"
         assert _strip(step.outcome) == _strip(right.outcome), "a wrong changed something"
 
-    def _check_twice(self, state: State, deeds: Sequence[Deed], reached: set[bytes]) -> None:
+    def _check_twice(self, state: State, deeds: Sequence[Deed], once: Sequence[State]) -> None:
         """Who does everything twice in one epoch has done it once."""
         again = [deed for deed in deeds if deed.kind != "publish_task"]
         if again:
             twice = sign_all((*deeds, *again), state.epoch + 1)
             step = self._take(state, twice, find_beacons()[0])
-            assert step.after.key in reached, "twice is more than once"
+            reached = {_paint(one) for one in once}
+            assert _paint(step.after) in reached, "twice is more than once"
 
     def _check_split(self, state: State, deeds: Sequence[Deed]) -> None:
         """What some hold back for one epoch breaks nothing either."""
@@ -285,10 +305,13 @@ class Explorer:
                 path.append(key)
                 following = self._idle[key]
                 if following in path:
-                    history = self._tell_history(key)
-                    raise Broken(f"stuck: nothing happens any more\n{history}")
+                    raise self._find_stuck(key, "nothing happens any more")
                 key = following
             ending.update(path)
+
+    def _find_stuck(self, key: bytes, why: str) -> Broken:
+        self.tally.stuck += 1
+        return Broken(f"stuck: {why}\n{self._tell_history(key)}")
 
     @contextmanager
     def _blaming(self, key: bytes, label: str) -> Iterator[None]:
@@ -296,6 +319,7 @@ class Explorer:
         try:
             yield
         except (AssertionError, BlamedError, InvariantBroken) as error:
+            self.tally.broken += 1
             raise Broken(f"{error}\n{self._tell_history(key)}\n  {label}") from error
 
     def _tell_history(self, key: bytes) -> str:
@@ -306,6 +330,10 @@ class Explorer:
             place, label = self._came_from[place]
             lines.append(f"  {label or 'nothing'}")
         return "\n".join(reversed(lines[:-1]))
+
+
+def _paint(state: State) -> bytes:
+    return Portrait(state.rows, state.epoch).compute_key()
 
 
 def _share_out(lists: Sequence[Sequence[Choice]]) -> list[tuple[Choice, ...]]:

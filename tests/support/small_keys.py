@@ -9,6 +9,7 @@ what, for nothing of it depends on time or on votes any more.
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any
 
 from protocol.convictions import read_verdict, read_voting_round
@@ -74,12 +75,18 @@ class Portrait:
         text = repr((self._epoch, self._sign_task(), min(forms)))
         return blake2b(text.encode(), digest_size=16).digest()
 
-    def are_miners_alike(self) -> bool:
-        """Tell whether the state stays the same when the two miners change places."""
+    def group_miners(self) -> list[list[str]]:
+        """Return the miners, together if the state stays the same when they change places."""
         one, other = SOLVERS
-        return self.sign_miner(one) == self.sign_miner(other) and all(
+        are_alike = self.sign_miner(one) == self.sign_miner(other) and all(
             self.sign_judge(who, SOLVERS) == self.sign_judge(who, SOLVERS[::-1]) for who in JUDGES
         )
+        return [[one, other]] if are_alike else [[one], [other]]
+
+    def group_judges(self) -> list[list[str]]:
+        """Return the validators, those together who can change places."""
+        signed = sorted((self.sign_judge(who, SOLVERS), who) for who in JUDGES)
+        return [[who for _, who in alike] for _, alike in groupby(signed, lambda one: one[0])]
 
     def _sign_task(self) -> Signature:
         task = self.task

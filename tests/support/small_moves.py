@@ -78,11 +78,13 @@ class Bound:
 
     @property
     def last_epoch(self) -> int:
-        """The last epoch in which the task can be open, by the sum of all windows."""
-        judged = PARAMS.validation_epochs + PARAMS.finalize_epochs + PARAMS.dispute_epochs
-        answered = 1 + PARAMS.submission_epochs_min + PARAMS.reveal_epochs_min
-        heard = 2 + PARAMS.resolution_epochs + PARAMS.dispute_epochs
-        return FIRST_EPOCH + answered + judged + self.disputes * (heard + judged)
+        """The last epoch in which the task can be open: each window, and the epoch that ends it."""
+        answering = (PARAMS.submission_epochs_min, PARAMS.reveal_epochs_min)
+        judging = (PARAMS.validation_epochs, PARAMS.finalize_epochs, PARAMS.dispute_epochs)
+        # A panel is drawn the epoch after the opening, and another one after an appeal.
+        hearing = (0, PARAMS.resolution_epochs, PARAMS.dispute_epochs, 0)
+        windows = (*answering, *judging, *(hearing + judging) * self.disputes)
+        return FIRST_EPOCH + 1 + sum(window + 1 for window in windows)
 
     def __str__(self) -> str:
         scores = "/".join("abstain" if one is None else str(one) for one in self.scores)
@@ -155,7 +157,7 @@ def find_choices(here: Situation, bound: Bound) -> dict[str, list[Choice]]:
 
 def _find_more(here: Situation, bound: Bound) -> Iterator[tuple[str, Choice]]:
     match here.status:
-        case None:
+        case None if here.epoch == FIRST_EPOCH + 1:
             for places in bound.places:
                 yield "alice", (publish(places),)
             yield "alice", (publish(bound.places[0]), cancel("alice"))
