@@ -43,6 +43,8 @@ wire: $(READY) ## tests on real sockets and real processes
 
 swarm: $(READY) ## many seeds, many faults, every check
 	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
+	@$(BIN)/minesync sim run --layer core --seeds 20000
+	@$(BIN)/minesync sim run --layer node --seeds 500
 
 profit: $(READY) ## what each cheat pays, with and without its defence (ARGS="--runs 4 NAME ...")
 	@$(BIN)/python -m tests.swarm.profit $(ARGS)

@@ -22,7 +22,13 @@ from devnet.layout import Devnet, find_root, parse_groups
 from devnet.live import REFRESH_S, Screen
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.observe import Observer
-from devnet.report import render_ledger, render_peers, render_tasks, render_verdicts
+from devnet.report import (
+    render_ledger,
+    render_peers,
+    render_reversals,
+    render_tasks,
+    render_verdicts,
+)
 from devnet.session import run_guarded
 from node.commands.common import make_console
 from node.exits import Exit
@@ -65,6 +71,9 @@ def up(
     *,
     peers: Count = None,
     seed: Seed = None,
+    sealers: Annotated[
+        int | None, Parameter(help="How many of them end the epochs together; else 1.")
+    ] = None,
     param: Annotated[
         list[str] | None,
         Parameter(help="A number of the network, such as epoch_ms=500.", negative_iterable=""),
@@ -78,7 +87,7 @@ def up(
     """Start a devnet and return when every peer is ready. One that was stopped goes on."""
     if reset:
         _purge(where.root)
-    devnet = _find_or_found(where.root, peers, seed, param or [])
+    devnet = _find_or_found(where.root, peers, sealers, seed, param or [])
     cluster = ProcessCluster(devnet)
     if cluster.find_running():
         raise DevnetError("already_running", f"a devnet in {where.root}", "`minesync devnet down`")
@@ -132,9 +141,12 @@ def status(
     async def show() -> None:
         view = await Observer(cluster).look()
         if as_json:
-            _print_json({"peers": view.peers, "tasks": view.count_tasks()})
+            provisional = view.count_provisional()
+            counts = {"tasks": view.count_tasks(), "tasks_provisional": provisional}
+            _print_json({"peers": view.peers, **counts})
         else:
-            console.print(Group(render_peers(view.peers), "", render_tasks(view)))
+            lines = (render_tasks(view), render_reversals(view.peers))
+            console.print(Group(render_peers(view.peers), "", *lines))
 
     async def keep_showing() -> None:
         observer = Observer(cluster)
@@ -279,17 +291,23 @@ def demo(
     return Exit.OK if is_good else Exit.FAILED
 
 
-def _find_or_found(root: Path, peers: int | None, seed: int | None, pairs: list[str]) -> Devnet:
+def _find_or_found(
+    root: Path, peers: int | None, sealers: int | None, seed: int | None, pairs: list[str]
+) -> Devnet:
     """Return the devnet that is there, if it is the one asked for, else a new one."""
     params = _read_params(pairs)
     if not (root / "devnet.json").exists():
         count = COUNT_DEFAULT if peers is None else peers
-        return found_devnet(root, count, choose_seed() if seed is None else seed, params)
+        chosen = choose_seed() if seed is None else seed
+        return found_devnet(root, count, chosen, params, sealers=1 if sealers is None else sealers)
     devnet = Devnet.load(root)
     count, own_seed = len(devnet.names), devnet.manifest.seed
-    if params or peers not in (None, count) or seed not in (None, own_seed):
-        found = f"a devnet of {count} peers and seed {own_seed} in {root}"
-        raise DevnetError("devnet_differs", found, "the same, or --reset to make another")
+    sealing = sum(peer.seals for peer in devnet.manifest.peers)
+    is_same = peers in (None, count) and sealers in (None, sealing) and seed in (None, own_seed)
+    if params or not is_same:
+        found = f"a devnet of {count} peers, {sealing} of them sealers, and seed {own_seed}"
+        wanted = "the same, or --reset to make another"
+        raise DevnetError("devnet_differs", f"{found} in {root}", wanted)
     return devnet
 
 

@@ -1,8 +1,8 @@
 """Founds a devnet: for each peer a data directory with keys, genesis and configuration.
 
 Roles: the first peers validate, at least three, because a task wants three reviewers; the others
-mine. The first one seals. A publisher may not answer its own task and a validator may not judge
-it, so the miners publish, each for the others (`devnet.load`).
+mine. The first one seals, or the first few. A publisher may not answer its own task and a validator
+may not judge it, so the miners publish, each for the others (`devnet.load`).
 """
 
 import secrets
@@ -38,6 +38,7 @@ from node.config_show import render_commented
 from node.identity import compute_peer_id
 from node.keystore import create_key
 from node.private_files import create_private
+from protocol.genesis import SEALERS_MAX
 
 NAME = "devnet"
 DEMO_NAME = "demo"
@@ -76,6 +77,7 @@ def found_devnet(
     seed: int,
     overrides: Mapping[str, int] | None = None,
     name: str = NAME,
+    sealers: int = 1,
 ) -> Devnet:
     """Make the directory of a devnet of `count` peers.
 
@@ -85,23 +87,27 @@ def found_devnet(
         seed: all keys come from it; so do the ports that are tried first.
         overrides: of single parameters of the network, by name.
         name: of the network.
+        sealers: how many of the peers end the epochs together; of 3f + 1 of them f may fail.
 
     Raises:
-        DevnetError: `bad_count`, `bad_seed`, `unknown_param`, `bad_param`, `devnet_exists`,
-            `not_a_devnet`, `no_free_port`.
+        DevnetError: `bad_count`, `bad_sealers`, `bad_seed`, `unknown_param`, `bad_param`,
+            `devnet_exists`, `not_a_devnet`, `no_free_port`.
         KeyFileError: the folder cannot be used.
     """
     roles = assign_roles(count)
     if not 0 <= seed <= SEED_MAX:
         raise DevnetError("bad_seed", seed, f"0 to {SEED_MAX}")
+    if not 1 <= sealers <= min(count, SEALERS_MAX):
+        wanted = f"1 to {min(count, SEALERS_MAX)}"
+        raise DevnetError("bad_sealers", f"{sealers} sealers of {count} peers", wanted)
     names = [f"n{place + 1}" for place in range(count)]
-    genesis = make_genesis(name, seed, names, names[:1], make_params(overrides))
+    genesis = make_genesis(name, seed, names, names[:sealers], make_params(overrides))
     with PortReservation.find(2 * count, str(root)) as reservation:
         peers = tuple(
             PeerSpec(
                 name=peer,
                 role=roles[place],
-                seals=place == 0,
+                seals=place < sealers,
                 p2p_port=reservation.ports[place],
                 rpc_port=reservation.ports[count + place],
                 peer_id=compute_peer_id(derive_key(seed, "identity", peer)),

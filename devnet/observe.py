@@ -1,6 +1,6 @@
 """What can be seen of a running devnet, as plain records; nothing here changes anything."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devnet.cluster import ProcessCluster
@@ -31,6 +31,7 @@ class PeerView:
         state_root: of the sealed state, hex.
         memory_bytes: resident, of the process itself, without its worker.
         alarm: why the peer stopped folding, if it did.
+        reversals: provisional results that a seal changed, since its database was made.
     """
 
     name: str
@@ -44,6 +45,7 @@ class PeerView:
     peers: int = 0
     memory_bytes: int = 0
     alarm: str = ""
+    reversals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class TaskView:
 
     Attributes:
         entries: reward entries of the task; none before it is decided.
+        is_provisional: whether the last seal left it otherwise.
     """
 
     task_id: str
     status: str
     entries: tuple["RewardView", ...] = ()
+    is_provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,12 @@ class RewardView:
     amount: int
     state: str
     claim_tx: str | None = None
+    is_provisional: bool = False
 
     @property
     def is_over(self) -> bool:
-        """Whether it has been paid, or never will be."""
-        return self.state in ("claimed", "revoked")
+        """Whether it has been paid, or never will be, and a seal says so."""
+        return self.state in ("claimed", "revoked") and not self.is_provisional
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ class NetworkView:
         for task in self.tasks:
             counts[task.status] = counts.get(task.status, 0) + 1
         return counts
+
+    def count_provisional(self) -> int:
+        """Return how many tasks the next seal would change."""
+        return sum(task.is_provisional for task in self.tasks)
 
     def list_entries(self) -> list[RewardView]:
         """Return the reward entries of all tasks."""
@@ -134,11 +143,12 @@ class Observer:
         tasks: list[TaskView] = []
         async for item in remote.iterate("task_list"):
             task_id, status = str(item["task_id"]), str(item["status"])
-            task = TaskView(task_id, status)
+            is_provisional = bool(item["provisional"])
+            task = TaskView(task_id, status, is_provisional=is_provisional)
             if task_id in self._paid and status == COMPLETED:
                 task = self._paid[task_id]
             elif status == COMPLETED:
-                task = TaskView(task_id, status, await observe_entries(remote, task_id))
+                task = replace(task, entries=await observe_entries(remote, task_id))
                 if task.entries and all(entry.is_over for entry in task.entries):
                     self._paid[task_id] = task
             tasks.append(task)
@@ -175,6 +185,7 @@ def read_status(spec: PeerSpec, status: dict[str, Any], memory_bytes: int) -> Pe
         peers=int(status["peers"]),
         memory_bytes=memory_bytes,
         alarm=alarm,
+        reversals=int(status["reversals"]),
     )
 
 
@@ -194,6 +205,7 @@ async def observe_entries(remote: Remote, task_id: str) -> tuple[RewardView, ...
             amount=int(entry["amount"]),
             state=str(entry["state"]),
             claim_tx=entry["claim_tx"],
+            is_provisional=bool(entry["provisional"]),
         )
         for distribution in task["rewards"]
         for entry in distribution["entries"]

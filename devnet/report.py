@@ -80,7 +80,15 @@ def render_tasks(view: NetworkView) -> str:
     """Return the tasks and their rewards in a line."""
     entries = view.list_entries()
     claims = f"; {describe_claims(entries)} claimed" if entries else ""
-    return f"tasks: {describe_tasks(view.count_tasks())}{claims}"
+    provisional = view.count_provisional()
+    waiting = f"; {provisional} provisional" if provisional else ""
+    return f"tasks: {describe_tasks(view.count_tasks())}{claims}{waiting}"
+
+
+def render_reversals(peers: Sequence[PeerView]) -> str:
+    """Return in a line how many provisional results seals changed, by the peer that showed them."""
+    counts = [f"{peer.name} {peer.reversals}" for peer in peers if peer.reversals]
+    return "reversals: " + (", ".join(counts) or "none")
 
 
 def render_rewards(devnet: Devnet, entries: Sequence[RewardView]) -> Table:
@@ -128,7 +136,7 @@ def render_report(
     """Return everything that a demonstration shows at its end."""
     parts: list[RenderableType] = [render_peers(view.peers), ""]
     entries = view.list_entries()
-    parts += [render_tasks(view), ""]
+    parts += [render_tasks(view), render_reversals(view.peers), ""]
     if entries:
         parts += [render_rewards(devnet, entries), ""]
     if ledger is not None:

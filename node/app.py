@@ -14,6 +14,7 @@ import trio
 from node.assembly import OpenTransport, Ports, run_peer
 from node.clock import SystemClock
 from node.config import MIB, Config, P2pConfig
+from node.diary_file import DiaryFile
 from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.paths import DataPaths
@@ -83,8 +84,10 @@ async def run_node(
             listeners = await stack.enter_async_context(open_listeners(config.rpc))
         signed = HighWater(paths.signed_seq)
         stack.callback(signed.close)
-        sealed = HighWater(paths.root / "sealed_epoch")
+        sealed = HighWater(paths.sealed_epoch)
         stack.callback(sealed.close)
+        diary = DiaryFile(None if sealer is None else paths.sealer_diary)
+        stack.callback(diary.close)
         store = open_store(config, paths, genesis)
         stack.callback(store.close)
         ports = Ports(
@@ -94,6 +97,7 @@ async def run_node(
             rng=random.Random(secrets.randbits(RNG_BITS)),
             signed=signed,
             sealed=sealed,
+            diary=diary,
             box=AnswerBox(paths.root / "answers"),
             read_free=choose_read_free(config, paths),
         )

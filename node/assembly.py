@@ -37,6 +37,7 @@ from node.backups import BackupDesk
 from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import MIB, Config
+from node.diary_file import DiaryFile
 from node.disk_watch import DiskWatch, ReadFree
 from node.events import Broadcast
 from node.high_water import HighWater
@@ -89,7 +90,8 @@ class Ports:
         open_transport: joins the network, given what to relay.
         rng: for jitter only.
         signed: the highest seq ever signed, by account.
-        sealed: the highest epoch ever sealed, by sealer.
+        sealed: the highest epoch of which a sealer ever said anything, by sealer.
+        diary: what the sealer said in that epoch.
         box: answers that a miner must not lose.
         open_worker: makes workers; None: subprocesses.
         draw_bytes: draws what nobody may guess: the salts of commitments.
@@ -105,6 +107,7 @@ class Ports:
     signed: HighWater
     sealed: HighWater
     box: AnswerBox
+    diary: DiaryFile
     open_worker: OpenWorker | None = None
     draw_bytes: DrawBytes = secrets.token_bytes
     read_free: ReadFree | None = None
@@ -152,7 +155,7 @@ async def run_peer(
         author = Author(state, signer, ports.signed, sync.gossip.tell_nowait)
     seals = None
     if sealer is not None:
-        seals = Sealer(state, sealer, ports.clock, ports.sealed, sync.gossip.tell_seal_nowait)
+        seals = Sealer(state, sealer, ports.clock, ports.sealed, ports.diary, sync)
     resumed: list[Callable[[], None]] = [part.resume for part in (author, seals) if part]
     disk = DiskWatch(
         state,
@@ -194,7 +197,8 @@ async def run_peer(
         )
         async with trio.open_nursery() as back:
             await back.start(sync.run, transport)
-            back.start_soon(BlobFetcher(state, Server(state, verifier)).run, transport)
+            address = None if author is None else author.address
+            back.start_soon(BlobFetcher(state, Server(state, verifier), address).run, transport)
             back.start_soon(OpinionKeeper(state).run)
             back.start_soon(peer.monitor.run)
             back.start_soon(peer.backups.run)

@@ -104,6 +104,26 @@ class Author:
         assert request.tx is not None
         return request.tx
 
+    def submit_nowait(
+        self,
+        kind: str,
+        payload: Any,
+        *,
+        subject: bytes | None = None,
+        refs: tuple[bytes, ...] = (),
+    ) -> SignedTransaction:
+        """Do as `submit` does, before returning and in a batch of its own.
+
+        Raises:
+            Rejected, SigningError: as there.
+        """
+        request = _Request(kind, payload, subject, refs)
+        self._serve([request])
+        if request.error is not None:
+            raise request.error
+        assert request.tx is not None
+        return request.tx
+
     async def run(self) -> None:
         """Serve requests, all that wait in one batch; never returns."""
         async for first in self._receive:

@@ -33,6 +33,7 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("db", "node.commands.db:app", "Inspect, check, back up, restore, repair the database."),
     ("config", "node.commands.configure:app", "Show, check and explain the configuration."),
     ("devnet", "devnet.cli:app", "Networks of many nodes on this machine."),
+    ("sim", "devnet.sim.cli:app", "Whole networks in virtual time: one seed is one run."),
     ("version", "node.commands.version:version", "Print the version."),
 )
 _LEADING_FLAGS = {"--json": 1, "--data-dir": 2}

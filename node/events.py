@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import trio
 
+from node.buggify import buggify
+
 LISTENER_EVENTS_MAX = 256
 
 
@@ -42,7 +44,12 @@ class Alarm:
     reason: str
 
 
-Event = Stored | Sealed | EvidenceFound | Alarm
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Something new was heard of the agreement on the next seal."""
+
+
+Event = Stored | Sealed | EvidenceFound | Alarm | Heard
 
 
 class Listener:
@@ -54,6 +61,9 @@ class Listener:
 
     def tell_nowait(self, event: Event) -> None:
         """Put an event in; a full inbox drops it and remembers that it did."""
+        if buggify("listener_full"):
+            self.lagged = True
+            return
         try:
             self._send.send_nowait(event)
         except trio.WouldBlock:

@@ -37,20 +37,25 @@ class HighWater:
     """The marks of one data directory. One writer: the holder of the directory's lock.
 
     Args:
-        path: the file; it is made when it is missing.
+        path: the file; it is made when it is missing. None: in memory, which a restart forgets.
 
     Raises:
         SigningError: `mark_damaged`.
         KeyFileError: `key_readable_by_others`, `key_unwritable`, ...
     """
 
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            create_private(path, b"")
-        content = read_private(path, FILE_BYTES_MAX)
+    def __init__(self, path: Path | None) -> None:
         self._places: dict[bytes, int] = {}
         self._marks: dict[bytes, int] = {}
         self._newer: dict[bytes, int] = {}
+        self._handle = -1
+        if path is not None:
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        if not path.exists():
+            create_private(path, b"")
+        content = read_private(path, FILE_BYTES_MAX)
         # A last pair that is short or blank was being appended when the power went: what it was to
         # cover has not been published.
         content = content[: len(content) // PAIR_BYTES * PAIR_BYTES]
@@ -79,6 +84,11 @@ class HighWater:
             raise SigningError("already_signed", f"seq {seq}", f"above {mark}")
         if len(address) != ADDRESS_BYTES or not 0 <= seq <= SEQ_MAX:
             raise ValueError("an address of 32 bytes and a seq of 63 bits")
+        if self._handle >= 0:
+            self._write(address, seq)
+        self._marks[address] = seq
+
+    def _write(self, address: bytes, seq: int) -> None:
         start = self._places.get(address)
         slot = encode_slot(address, seq)
         try:
@@ -93,7 +103,6 @@ class HighWater:
             if error.errno in NO_ROOM:
                 raise translate_os_error(error) from error
             raise SigningError("mark_unwritable", error.strerror, "a writable disk") from error
-        self._marks[address] = seq
 
     def close(self) -> None:
         """Close the file."""

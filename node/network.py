@@ -2,10 +2,11 @@
 
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.errors import BlamedError, Rejected
-from protocol.genesis import Allocation, Genesis
+from protocol.genesis import SEALERS_MAX, Allocation, Genesis
 from protocol.params import Params
 
 GENESIS_BYTES_MAX = 1 << 20
@@ -53,21 +54,36 @@ def check_network_name(name: str) -> None:
         raise GenesisError("bad_network_name", repr(name[:NAME_BYTES_MAX]), wanted)
 
 
-def create_network(name: str, params: Params, founder: bytes, supply: int) -> Genesis:
-    """Return the genesis of a new network that one account owns and seals.
+def check_sealers(addresses: Sequence[bytes]) -> None:
+    """Check that a network can be sealed by these accounts, the founder's among them.
+
+    Raises:
+        GenesisError: `bad_sealers`.
+    """
+    if len(addresses) > SEALERS_MAX or len(set(addresses)) != len(addresses):
+        wanted = f"up to {SEALERS_MAX}, each once, and the founder's own not named"
+        raise GenesisError("bad_sealers", f"{len(addresses)} addresses", wanted)
+
+
+def create_network(
+    name: str, params: Params, founder: bytes, supply: int, others: Sequence[bytes] = ()
+) -> Genesis:
+    """Return the genesis of a new network that one account owns, and seals with others.
 
     Args:
         founder: address of that account.
         supply: all nano-units there will ever be.
+        others: addresses of the further sealers, none of them twice.
 
     Raises:
-        GenesisError: `bad_network_name`.
+        GenesisError: `bad_network_name`, `bad_sealers`.
     """
     check_network_name(name)
+    check_sealers((founder, *others))
     return Genesis(
         name=name,
         salt=secrets.token_bytes(_SALT_BYTES),
         params=params,
         allocations=(Allocation(founder, supply),),
-        sealers=(founder,),
+        sealers=tuple(sorted((founder, *others))),
     )

@@ -139,6 +139,20 @@ class OpenSet:
         barrier = self._judge_linked(tx)
         return barrier.code if barrier is not None and barrier.code in GONE else None
 
+    def find_end(self, tx: SignedTransaction) -> str | None:
+        """Return the code of `find_doom` if it rests on seals alone.
+
+        Evidence that no seal took in yet keeps a transaction out of our next seal only: one made
+        elsewhere, without it, may have taken the transaction in.
+        """
+        author, seq = tx.header.author, tx.header.seq
+        account = self.standing.view.get(ACCOUNTS, author)
+        barred = None if account is None else account.barred_from
+        is_passed = account is not None and seq < account.next_seq
+        code = self.find_doom(tx)
+        is_sealed = code != "equivocated" or is_passed or (barred is not None and seq >= barred)
+        return code if is_sealed else None
+
     def bar(self, evidence_id: bytes, author: bytes, seq: int) -> Gone:
         """Take in evidence against an author; return what of his it puts out."""
         if self.is_barred(author, seq):
@@ -222,6 +236,14 @@ class OpenSet:
         """Return the rows of a table that the provisional fold changes, by key."""
         self._fold_dirty()
         return {key: row for (name, key), row in self._rows.items() if name == table.name}
+
+    @property
+    def shown(self) -> Mapping[bytes, SubjectOutcome]:
+        """What the fold last said of each subject that was asked for since the last seal.
+
+        Nothing is folded for it; the next seal begins another mapping and leaves this one alone.
+        """
+        return self._outcomes
 
     def rulings(self) -> tuple[Ruling, ...]:
         """Return the provisional rulings, sorted by transaction."""

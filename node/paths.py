@@ -5,7 +5,8 @@ The folder is private, and so is what is in it:
     config.toml    what the operator chose          genesis.cbor   the network, by its first hash
     identity.key   the name among peers             keys/*.json    accounts that sign and earn
     db/            the replicated state             answers/       answers not revealed yet
-    signed_seq     the highest numbers ever signed  sealed_epoch   the highest epoch ever sealed
+    signed_seq     the highest numbers ever signed  sealed_epoch   the last epoch ever voted on
+    sealer_diary.0, .1   what the sealer said last
     rpc.token      who reads it may command         node.lock      who runs here, where it answers
     backups/       copies of what was signed      logs/          if the operator asks for them
 """
@@ -63,8 +64,13 @@ class DataPaths:
 
     @property
     def sealed_epoch(self) -> Path:
-        """The sealer's mark, a file like `signed_seq`."""
+        """The highest epoch of which the sealer ever said anything, a file like `signed_seq`."""
         return self.root / "sealed_epoch"
+
+    @property
+    def sealer_diary(self) -> Path:
+        """What the sealer said last: two files, written in turn, with endings .0 and .1."""
+        return self.root / "sealer_diary"
 
     @property
     def answers(self) -> Path:

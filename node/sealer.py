@@ -1,56 +1,108 @@
-"""The sealer: ends an epoch when it has lasted long enough, by this machine's monotonic clock.
+"""The sealer: this node's part in ending epochs, by this machine's monotonic clock.
 
 Rules:
 1. An epoch lasts at least `epoch_ms` from the moment the last seal was known here. After a pause
    one seal is made, not all that were missed: nothing is gained by empty epochs in a burst.
-2. The highest epoch ever sealed is kept on disk beside the database, like the signing marks of the
-   author: a database restored from yesterday must not seal the same epoch in another way.
-3. While the disk is full no epoch ends. A seal that was signed and could not be written is the next
-   to be written, as it was.
-4. The clock moves when a seal comes, never what it means.
+2. What it says is on disk before it is sent (`node.diary_file`), and so is the highest epoch of
+   which it ever said anything: neither a database restored from yesterday nor a lost diary may
+   make it contradict itself. It waits until its peers have brought it past that epoch.
+3. It says yes only to what it folded itself, to the same state root. Whoever honest sees another
+   root over an equal set has found a bug, of his or of ours: folding stops, and it says no to all.
+4. While the disk is full nothing is said. What was said before is said again from the diary, and a
+   seal that was signed and could not be written is the next to be written, as it was.
+5. The clock moves when a seal comes, never what it means.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Protocol
 
 import structlog
-import trio
 
+from node.ballot_desk import Word
 from node.clock import Clock
+from node.diary_file import DiaryFile
+from node.events import Listener
 from node.high_water import HighWater
 from node.options import ConfigError
+from node.sealing import SealResult
 from node.state_manager import StateManager
+from protocol.agreement import Agreement
+from protocol.agreement_effects import (
+    Build,
+    Diary,
+    Dissent,
+    Effect,
+    Examine,
+    Finish,
+    Schedule,
+    Tell,
+    Verdict,
+)
+from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.keys import Signer
-from protocol.messages import SealedIds
-from protocol.seals import compute_quorum
+from protocol.messages import SealedIds, pack_ids
+from protocol.seals import Seal, SealContent
 from storage.errors import Full
 
 log = structlog.get_logger("sealer")
 
+PATIENCE_PARTS = 2
+"""The first time-out of a step is an epoch cut in so many parts, within the bounds below."""
+PATIENCE_S_LEAST, PATIENCE_S_MOST = 0.25, 5.0
+ROUND_S_MOST = 60.0
+"""Time-outs grow by one length a round, so that slow sealers meet in the end, up to this."""
+ASK_AGAIN_S = 0.2
+"""Before what lacks for a set is asked of everybody."""
+LOOK_AGAIN_S = 0.02
+"""Before a set that lacked something is looked at again."""
+LOOK_PART = 10
+"""Nor sooner than so many times what the last look took: sets may be large, and news frequent."""
+_START = None
+"""Among the timers: the epoch has lasted long enough."""
+
 
 def check_sealer(genesis: Genesis, signer: Signer) -> None:
-    """Check that this account alone can end the epochs of a network.
+    """Check that this account is one of those that end the epochs of a network.
 
     Raises:
-        ConfigError: `not_a_sealer`, `sealers_unsupported`.
+        ConfigError: `not_a_sealer`.
     """
     if signer.address not in genesis.sealers:
         wanted = f"one of the {len(genesis.sealers)} of the genesis"
         raise ConfigError("not_a_sealer", signer.address.hex(), wanted)
-    quorum = compute_quorum(len(genesis.sealers))
-    if quorum > 1:
-        raise ConfigError("sealers_unsupported", f"a quorum of {quorum}", "a network of one sealer")
+
+
+class Peers(Protocol):
+    """What a sealer asks of those around it."""
+
+    def tell_word_nowait(self, word: Word) -> None:
+        """Tell everybody what this sealer says."""
+        ...
+
+    def tell_seal_nowait(self, sealed: SealedIds) -> None:
+        """Tell everybody of a seal that is on disk."""
+        ...
+
+    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+        """Ask for what lacks of a proposed set."""
+        ...
+
+    def ask_for_ballots(self) -> None:
+        """Ask everybody what he heard."""
+        ...
 
 
 class Sealer:
-    """Ends the epochs of a network in which one sealer is a quorum.
+    """Ends epochs together with the other sealers of the network; alone, if there are none.
 
     Args:
         state: what is sealed.
         signer: the sealer's key.
         clock: of this machine.
-        mark: the highest epoch that this sealer ever sealed, under its address.
-        tell: told of every seal that is on disk.
+        mark: the highest epoch of which this sealer ever said anything, under its address.
+        diary: what it said.
+        peers: to whom it speaks.
     """
 
     def __init__(
@@ -59,64 +111,232 @@ class Sealer:
         signer: Signer,
         clock: Clock,
         mark: HighWater,
-        tell: Callable[[SealedIds], None],
+        diary: DiaryFile,
+        peers: Peers,
     ) -> None:
         check_sealer(state.genesis, signer)
         self._state = state
         self._signer = signer
         self._clock = clock
         self._mark = mark
-        self._tell = tell
+        self._file = diary
+        self._peers = peers
+        self._epoch_s = state.params.epoch_ms / 1_000
+        patience_s = self._epoch_s / PATIENCE_PARTS
+        self._patience_s = min(max(patience_s, PATIENCE_S_LEAST), PATIENCE_S_MOST)
+        self._begin()
 
     async def run(self) -> None:
-        """Seal epoch after epoch; return only when an alarm forbids to go on."""
-        epoch_s = self._state.params.epoch_ms / 1_000
-        known = self._state.epoch
+        """Seal epoch after epoch; return only when an alarm forbids it and nobody asks our vote."""
         was_behind = False
-        while self._state.alarm is None:
-            await trio.sleep(epoch_s)
-            is_behind = self._is_behind()
-            if is_behind and not was_behind:
-                self._warn_behind()
-            was_behind = is_behind
-            # Seals of ours from an earlier life may come back through peers: each starts the wait
-            # anew, until the mark is reached.
-            if self._state.epoch == known and not is_behind and self._state.alarm is None:
-                self.end_epoch()
-            known = self._state.epoch
+        with self._state.broadcast.listen() as listener:
+            while self._state.alarm is None or self._state.ballots.is_needed:
+                is_behind = self._is_behind()
+                if is_behind and not was_behind:
+                    self._warn_behind()
+                was_behind = is_behind
+                if is_behind:
+                    await listener.wait(self._epoch_s)
+                else:
+                    await self._sit(listener)
         log.error("sealer_stopped", reason=self._state.alarm)
 
-    def resume(self) -> None:
-        """After a full disk: bring the mark up to what is sealed, before any peer hears of it.
+    def end_epoch(self) -> None:
+        """Do now what is done when the epoch has lasted long enough; alone, this seals it."""
+        if not self._is_behind():
+            self._begin()
+            self._timers[_START] = self._now_s()
+            self._look()
 
-        Raises:
-            Full: it is full again.
-            SigningError: `mark_unwritable`.
-        """
-        mark = self._mark.get(self._signer.address)
-        if self._state.epoch > (0 if mark is None else mark):
-            self._mark.raise_to(self._signer.address, self._state.epoch)
+    def resume(self) -> None:
+        """After a full disk: go on from what is on disk, before any peer hears of it."""
+        if self._agreement.diary.epoch == self._state.epoch + 1:
+            if _START in self._timers:
+                self._begin()
+            else:
+                self.end_epoch()
 
     def _is_behind(self) -> bool:
+        """Tell whether more was said than this database, or this diary, knows of."""
         if self._state.store.needs_repair is not None:
             return True
         mark = self._mark.get(self._signer.address)
-        return mark is not None and self._state.epoch < mark
+        epoch = self._state.epoch + 1
+        if mark is None or epoch > mark:
+            return False
+        saved = self._file.read()
+        return saved is None or saved[0].epoch != epoch
 
     def _warn_behind(self) -> None:
         mark = self._mark.get(self._signer.address)
         log.warning("sealer_behind", epoch=self._state.epoch, sealed_before=mark)
 
-    def end_epoch(self) -> None:
-        """End the epoch now; on a full disk it goes on."""
-        # No await in here: no peer can learn of a seal before its mark is on disk.
-        try:
-            sealed = self._state.seal(self._signer, self._clock.now_ms())
-            epoch = self._state.epoch
-            self._mark.raise_to(self._signer.address, epoch)
-        except Full as error:
-            self._state.store.gate.shut(error)
+    # ------------------------------------------------------------------------------ one epoch
+
+    async def _sit(self, listener: Listener) -> None:
+        """Take part in the agreement on the next seal until it is there, from wherever."""
+        epoch = self._state.epoch + 1
+        self._begin()
+        while self._state.epoch + 1 == epoch:
+            due_s = min(
+                (*self._timers.values(), *self._unjudged.values()),
+                default=self._now_s() + self._epoch_s,
+            )
+            wait_s = due_s - self._now_s()
+            if self._state.store.gate.fault is not None:
+                wait_s = self._epoch_s
+            await listener.wait(max(0.0, wait_s))
+            if self._state.epoch + 1 == epoch:
+                if self._state.alarm is not None and not self._state.ballots.is_needed:
+                    return
+                self._look()
+
+    def _begin(self) -> None:
+        ballots, diary = self._state.ballots, None
+        saved = self._file.read()
+        if saved is not None and saved[0].epoch == ballots.box.epoch:
+            diary, sets = saved
+            for set_root, ids in sets.items():
+                ballots.put_set(set_root, ids)
+        self._agreement = Agreement(ballots.box, self._signer, diary)
+        # When to look at it again.
+        self._unjudged: dict[SealContent, float] = {}
+        self._other_roots: dict[SealContent, bytes] = {}
+        self._timers: dict[Schedule | SealContent | None, float] = {
+            _START: self._now_s() + self._epoch_s
+        }
+
+    def _look(self) -> None:
+        """Do whatever the time and the box ask for; on a full disk nothing, until `resume`."""
+        if self._state.store.gate.fault is None:
+            try:
+                self._act()
+            except Full as error:
+                self._state.store.gate.shut(error)
+                # A word that is not on disk must not be shown; those of others come again.
+                self._state.ballots.restart(self._state.epoch + 1, self._state.seal_hash)
+
+    def _act(self) -> None:
+        # No await in here: a word follows its diary.
+        now_s = self._now_s()
+        if self._state.alarm is not None:
+            self._perform(self._agreement.renounce())
+        for timer in [timer for timer, due_s in self._timers.items() if due_s <= now_s]:
+            del self._timers[timer]
+            if isinstance(timer, Schedule):
+                self._perform(self._agreement.expire(timer.step, timer.round))
+                self._peers.ask_for_ballots()
+            elif timer is _START:
+                self._perform(self._agreement.start())
+            elif timer in self._unjudged:
+                self._ask_for(timer, of_all=True)
+        for content in [one for one, due_s in self._unjudged.items() if due_s <= now_s]:
+            self._judge(content)
+        self._perform(self._agreement.advance())
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        effects = list(effects)
+        if any(isinstance(effect, Tell) for effect in effects):
+            self._write_diary(self._agreement.diary)
+        for effect in effects:
+            match effect:
+                case Tell():
+                    if self._state.ballots.is_needed:
+                        self._peers.tell_word_nowait(effect.message)
+                case Schedule():
+                    self._timers[effect] = self._now_s() + self._choose_patience(effect)
+                case Build():
+                    self._build(effect.round)
+                case Examine():
+                    self._judge(effect.content)
+                case Dissent():
+                    self._dissent(effect.content)
+                case Finish():
+                    self._finish(effect.seal)
+
+    def _write_diary(self, diary: Diary) -> None:
+        sets = {}
+        for content in diary.list_contents():
+            ids = self._state.find_set(content)
+            if ids is not None:
+                sets[content.set_root] = ids
+        self._file.write(diary, sets)
+        mark = self._mark.get(self._signer.address)
+        if mark is None or diary.epoch > mark:
+            self._mark.raise_to(self._signer.address, diary.epoch)
+
+    def _build(self, round_number: int) -> None:
+        if self._state.alarm is not None:
             return
-        self._tell(sealed)
-        count = 0 if sealed.ids is None else len(sealed.ids) // 32
-        log.debug("epoch_sealed", epoch=epoch, items=count, root=self._state.state_root[:8])
+        content = self._state.draft(self._clock.now_ms())
+        ids = self._state.find_set(content)
+        if ids is not None:
+            self._state.ballots.put_set(content.set_root, ids)
+        self._perform(self._agreement.offer(round_number, content))
+
+    def _judge(self, content: SealContent) -> None:
+        """Fold a proposed set if all of it is here, else ask for what lacks."""
+        if content.epoch != self._state.epoch + 1:
+            # The seal came meanwhile.
+            return
+        begun_s = self._now_s()
+        verdict = self._find_verdict(content)
+        if verdict is None:
+            now_s = self._now_s()
+            self._unjudged[content] = now_s + max(LOOK_AGAIN_S, LOOK_PART * (now_s - begun_s))
+            is_decided = self._agreement.decided == content
+            if self._state.ballots.wanted.get(content.set_root) != (content, is_decided):
+                self._state.ballots.wanted[content.set_root] = (content, is_decided)
+                self._ask_for(content, of_all=False)
+            return
+        self._unjudged.pop(content, None)
+        self._state.ballots.wanted.pop(content.set_root, None)
+        if verdict is not Verdict.SOUND:
+            log.warning("proposal_refused", epoch=content.epoch, verdict=verdict.value)
+        self._perform(self._agreement.judge(content, verdict))
+
+    def _find_verdict(self, content: SealContent) -> Verdict | None:
+        if self._state.alarm is not None:
+            return Verdict.ILLEGAL
+        ids = self._state.find_set(content)
+        if ids is None:
+            return None
+        try:
+            found = self._state.examine(content, ids)
+        except Rejected as error:
+            log.info("proposal_illegal", code=error.code, found=error.found)
+            return Verdict.ILLEGAL
+        if isinstance(found, SealResult):
+            return None
+        if found.state_root != content.state_root:
+            self._other_roots[content] = found.state_root
+            return Verdict.OTHER_ROOT
+        return Verdict.SOUND
+
+    def _ask_for(self, content: SealContent, *, of_all: bool) -> None:
+        self._peers.ask_for_set(content, of_all=of_all)
+        self._timers[content] = self._now_s() + ASK_AGAIN_S
+
+    def _dissent(self, content: SealContent) -> None:
+        self._state.raise_alarm(content, self._other_roots[content])
+        self._perform(self._agreement.renounce())
+
+    def _finish(self, seal: Seal) -> None:
+        ids = self._state.find_set(seal.content)
+        try:
+            # Whoever lacks something of it gets it with the seal, from those who signed.
+            if ids is None or not self._state.apply_seal(seal, ids).applied:
+                return
+        except Rejected as error:
+            # A quorum signed what must not be sealed: a matter for people.
+            log.critical("seal_refused", code=error.code, found=error.found)
+            return
+        epoch = self._state.epoch
+        self._peers.tell_seal_nowait(SealedIds(seal.to_bytes(), pack_ids(ids)))
+        log.debug("epoch_sealed", epoch=epoch, items=len(ids), root=self._state.state_root[:8])
+
+    def _choose_patience(self, timer: Schedule) -> float:
+        return min(self._patience_s * (1 + timer.round), ROUND_S_MOST)
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic_s()

@@ -7,20 +7,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.open_set import OpenSet
+from protocol.ballots import SET_IDS_MAX
 from protocol.chains import Gap, find_inadmissible
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import Outcome, fold_epoch
+from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.lthash import LtHash
 from protocol.params import Params
 from protocol.quota import find_crowded
-from protocol.seals import compute_beacon, compute_set_root
+from protocol.seals import SealContent, compute_beacon, compute_sealers_hash, compute_set_root
 from protocol.transactions import SignedTransaction
+from storage.meta import Head
 from storage.store import Store
 
 GAPS_MAX = 64
 """Gaps in the chains of a seal that one result names; the others when these are closed."""
+
+
+FOLDED_MAX = 3
+"""Sets that are kept folded at the same time: what is proposed, and what was before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What the next epoch does if it takes in exactly one set.
+
+    Attributes:
+        ids: the set, sorted.
+        rows_hash: of all rows after it; `state_root` is its root.
+    """
+
+    set_root: bytes
+    ids: Sequence[bytes]
+    outcome: Outcome
+    rows_hash: LtHash
+    state_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +69,21 @@ class SealedSet:
     missing: tuple[bytes, ...] = ()
 
 
+def choose_set(
+    opened: OpenSet, most: int = SET_IDS_MAX
+) -> tuple[dict[bytes, SignedTransaction], dict[bytes, tuple[bytes, int]]]:
+    """Return what the next seal is to take in: all that is effective, or as much as it may.
+
+    What is left out is left out at the ends of chains, so that the rest is still linked.
+    """
+    evidence = dict(sorted(opened.evidence.items())[:most])
+    room = most - len(evidence)
+    if len(opened.effective) <= room:
+        return opened.effective, evidence
+    ordered = sorted(opened.effective.values(), key=lambda tx: (tx.header.seq, tx.tx_id))
+    return {tx.tx_id: tx for tx in ordered[:room]}, evidence
+
+
 def collect_items(opened: OpenSet, store: Store, ids: Iterable[bytes]) -> SealedSet:
     """Return what is stored of `ids`, in their order."""
     transactions: list[SignedTransaction] = []
@@ -62,6 +100,29 @@ def collect_items(opened: OpenSet, store: Store, ids: Iterable[bytes]) -> Sealed
         else:
             missing.append(item)
     return SealedSet(tuple(transactions), tuple(evidence), tuple(missing))
+
+
+def check_set(content: SealContent, ids: Sequence[bytes]) -> None:
+    """Check that `ids` are those that a seal of this content takes in.
+
+    Raises:
+        Rejected: `seal_set`.
+    """
+    if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
+        raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
+
+
+def build_content(head: Head, genesis: Genesis, folded: Folded, time_ms: int) -> SealContent:
+    """Return the content of a seal that takes in a set, folded over `head`."""
+    return SealContent(
+        epoch=head.epoch + 1,
+        prev=head.seal_hash,
+        set_root=folded.set_root,
+        count=len(folded.ids),
+        state_root=folded.state_root,
+        sealers_next=compute_sealers_hash(genesis.sealers),
+        time_ms=time_ms,
+    )
 
 
 def check_admissible(

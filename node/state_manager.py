@@ -15,36 +15,36 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from node.ballot_desk import BallotDesk
+from node.buggify import buggify
 from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
+from node.reversals import ReversalWatch
 from node.sealing import (
+    FOLDED_MAX,
     GAPS_MAX,
+    Folded,
     SealedSet,
     SealResult,
+    build_content,
     check_admissible,
+    check_set,
+    choose_set,
     collect_items,
     fold_items,
 )
-from protocol.chains import (
-    Evidence,
-    build_evidence,
-    find_gaps,
-    read_evidence,
-)
+from protocol.chains import Evidence, build_evidence, find_gaps, read_evidence
 from protocol.errors import Rejected
-from protocol.fold import Outcome
 from protocol.genesis import Genesis
 from protocol.intake import Intake
 from protocol.invariants import ConsistencyChecker
 from protocol.keys import Signer
-from protocol.lthash import LtHash
 from protocol.messages import SealedIds, Status, pack_ids
 from protocol.seals import (
     Seal,
     SealContent,
     check_seal,
-    compute_sealers_hash,
     compute_set_root,
     sign_seal,
 )
@@ -70,16 +70,16 @@ class StateManager:
         self._anchors: dict[int, bytes] = {}
         # What the next seal takes in, checked against its root; it may wait long for an item.
         self._next_ids: tuple[bytes, list[bytes]] = (b"", [])
-        # Our own seal until it is on disk: no other one of its epoch is signed.
-        self._signed: tuple[Seal, list[bytes]] | None = None
+        # Sets that were folded over the last seal, by root: a set is folded once.
+        self._folded: dict[bytes, Folded] = {}
+        self.ballots = BallotDesk(genesis, store, broadcast)
         self.open = OpenSet(self.params, self.network, store.journal.at)
         self.door = Door(store, self.open)
+        self._reversals = ReversalWatch(store.local.reversals)
         self._read_open()
 
     def resume(self) -> None:
         """Open the store again after a full disk and stand on what is on disk.
-
-        A seal of ours whose write failed is written now, before anything else.
 
         Raises:
             Full: there is too little room yet; all stays as it was.
@@ -88,13 +88,13 @@ class StateManager:
         self.store.reopen()
         self._anchors = {}
         self._next_ids = (b"", [])
+        self._folded.clear()
         self.open.chains.forget_all()
+        self._reversals = ReversalWatch(self.store.local.reversals)
         self._read_open()
-        if self._signed is not None:
-            seal, ids = self._signed
-            if seal.content.epoch > self.epoch:
-                self.apply_seal(seal, ids)
-            self._signed = None
+        if self.ballots.box.epoch != self.epoch + 1:
+            # The seal whose write was told as failed is there.
+            self.ballots.restart(self.epoch + 1, self.seal_hash)
         # Whoever waits for an event may have missed it: that of a write that was told as failed.
         self.broadcast.tell_nowait(Sealed(self.epoch))
 
@@ -127,11 +127,9 @@ class StateManager:
         )
 
     def _read_open(self) -> None:
-        journal = self.store.journal
-        gone = self.open.rebuild(
-            self._read_standing(), journal.open_transactions(), journal.open_evidence()
-        )
-        self._bury(gone)
+        journal, standing = self.store.journal, self._read_standing()
+        opened, evidence = journal.open_transactions(), journal.open_evidence()
+        self._bury(self.open.rebuild(standing, opened, evidence))
 
     def _read_standing(self) -> Standing:
         head = self.store.head
@@ -167,6 +165,8 @@ class StateManager:
     ) -> None:
         self.store.put_transactions(transactions, is_replacing=is_replacing)
         self._bury(self.open.add_many(transactions))
+        if buggify("refold"):
+            self._read_open()
         self.broadcast.tell_nowait(Stored(tuple(tx.tx_id for tx in transactions), source))
 
     def _bury(self, gone: Gone) -> None:
@@ -256,39 +256,26 @@ class StateManager:
 
     # ------------------------------------------------------------------------------- seals
 
-    def seal(self, signer: Signer, time_ms: int) -> SealedIds:
-        """End the epoch with all that is effective; sign, fold and store it.
+    def draft(self, time_ms: int) -> SealContent:
+        """Return what the next seal would be over all that is effective; its set is remembered."""
+        effective, evidence = choose_set(self.open)
+        items = SealedSet(
+            tuple(effective[key] for key in sorted(effective)), tuple(sorted(evidence.values()))
+        )
+        ids = sorted([*effective, *evidence])
+        folded = self._fold(compute_set_root(ids), ids, items)
+        return build_content(self.store.head, self.genesis, folded, time_ms)
 
-        Returns:
-            The seal and the ids it takes in, to be told to the peers.
+    def seal(self, signer: Signer, time_ms: int) -> SealedIds:
+        """End the epoch where this signature is a quorum; return what is to be told of it.
 
         Raises:
-            StorageError: it may not be on disk; nothing is signed before `resume`.
+            StorageError: it may not be on disk.
         """
-        self.store.gate.check()
-        effective = self.open.effective
-        items = SealedSet(
-            tuple(effective[key] for key in sorted(effective)),
-            tuple(sorted(self.open.evidence.values())),
-        )
-        ids = sorted([*effective, *self.open.evidence])
-        outcome, rows_hash = self._fold(ids, items)
-        content = SealContent(
-            epoch=self.epoch + 1,
-            prev=self.seal_hash,
-            set_root=compute_set_root(ids),
-            count=len(ids),
-            state_root=rows_hash.state_root(),
-            sealers_next=compute_sealers_hash(self.genesis.sealers),
-            time_ms=time_ms,
-        )
+        content = self.draft(time_ms)
         seal = Seal(content, (sign_seal(self.network, content, signer),))
-        seal_hash = check_seal(
-            self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers
-        )
-        self._signed = (seal, ids)
-        self._commit(seal, seal_hash, ids, outcome, rows_hash)
-        self._signed = None
+        ids = self._folded[content.set_root].ids
+        self.apply_seal(seal, ids)
         return SealedIds(seal.to_bytes(), pack_ids(ids))
 
     def check_next_seal(self, seal: Seal) -> bytes:
@@ -299,10 +286,36 @@ class StateManager:
         """
         return check_seal(self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers)
 
-    def find_next_ids(self, seal: Seal) -> list[bytes] | None:
-        """Return the ids that a seal takes in, if they were told and checked before."""
+    def find_set(self, content: SealContent) -> Sequence[bytes] | None:
+        """Return the ids that a seal of this content takes in, if they were told and checked."""
+        folded = self._folded.get(content.set_root)
+        if folded is not None:
+            return folded.ids
         set_root, ids = self._next_ids
-        return ids if set_root == seal.content.set_root else None
+        return ids if set_root == content.set_root else self.ballots.find_set(content.set_root)
+
+    def examine(self, content: SealContent, ids: Sequence[bytes]) -> SealResult | Folded:
+        """Fold what a seal of this content takes in, or tell what is missing for it.
+
+        Raises:
+            Rejected: `seal_set`, `seal_inadmissible`: its ids are not those it names, or it takes
+                in what must not be sealed.
+        """
+        folded = self._folded.get(content.set_root)
+        if folded is not None:
+            return folded
+        ids = sorted(ids)
+        if self._next_ids != (content.set_root, ids):
+            check_set(content, ids)
+            self._next_ids = (content.set_root, ids)
+        items = collect_items(self.open, self.store, ids)
+        if items.missing:
+            return SealResult(False, items.missing)
+        gaps = find_gaps(items.transactions, self.store.view, self.store.journal.at, GAPS_MAX)
+        if gaps:
+            return SealResult(False, gaps=tuple(gaps))
+        check_admissible(self.store, self.params, self.open.standing.anchors, items)
+        return self._fold(content.set_root, ids, items)
 
     def apply_seal(self, seal: Seal, ids: Sequence[bytes]) -> SealResult:
         """Take in the next seal: find what it took in, fold, compare the roots, store.
@@ -315,27 +328,24 @@ class StateManager:
             return SealResult(False)
         content = seal.content
         seal_hash = self.check_next_seal(seal)
-        ids = sorted(ids)
-        if self._next_ids != (content.set_root, ids):
-            if len(set(ids)) != content.count or compute_set_root(ids) != content.set_root:
-                raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
-            self._next_ids = (content.set_root, ids)
-        items = collect_items(self.open, self.store, ids)
-        if items.missing:
-            return SealResult(False, items.missing)
-        gaps = find_gaps(items.transactions, self.store.view, self.store.journal.at, GAPS_MAX)
-        if gaps:
-            return SealResult(False, gaps=tuple(gaps))
-        check_admissible(self.store, self.params, self.open.standing.anchors, items)
-        outcome, rows_hash = self._fold(ids, items)
-        if rows_hash.state_root() != content.state_root:
-            self._raise_alarm(
-                f"epoch {content.epoch}: our state root {rows_hash.state_root().hex()[:16]}, "
-                f"sealed {content.state_root.hex()[:16]} over the same set"
-            )
+        check_set(content, ids)
+        folded = self.examine(content, ids)
+        if isinstance(folded, SealResult):
+            return folded
+        if folded.state_root != content.state_root:
+            self.raise_alarm(content, folded.state_root)
             return SealResult(False)
-        self._commit(seal, seal_hash, ids, outcome, rows_hash)
+        self._commit(seal, seal_hash, folded)
         return SealResult(True)
+
+    def raise_alarm(self, content: SealContent, state_root: bytes) -> None:
+        """Stop folding: others have another state over an equal set; all data is kept."""
+        self.alarm = (
+            f"epoch {content.epoch}: our state root {state_root.hex()[:16]}, "
+            f"sealed {content.state_root.hex()[:16]} over the same set"
+        )
+        log.critical("state_diverged", reason=self.alarm)
+        self.broadcast.tell_nowait(Alarm(self.alarm))
 
     def store_for_seal(
         self, transactions: Sequence[SignedTransaction], source: str | None = None
@@ -364,26 +374,26 @@ class StateManager:
         if rest:
             self.store_for_seal(rest, source)
 
-    def _fold(self, ids: Sequence[bytes], items: SealedSet) -> tuple[Outcome, LtHash]:
-        return fold_items(self.store, self.params, self.network, self._checker, ids, items)
+    def _fold(self, set_root: bytes, ids: Sequence[bytes], items: SealedSet) -> Folded:
+        outcome, rows_hash = fold_items(
+            self.store, self.params, self.network, self._checker, ids, items
+        )
+        folded = Folded(set_root, ids, outcome, rows_hash, rows_hash.state_root())
+        self._folded[set_root] = folded
+        if len(self._folded) > FOLDED_MAX:
+            del self._folded[next(iter(self._folded))]
+        return folded
 
-    def _commit(
-        self,
-        seal: Seal,
-        seal_hash: bytes,
-        ids: Sequence[bytes],
-        outcome: Outcome,
-        rows_hash: LtHash,
-    ) -> None:
-        self.store.commit_epoch(seal, seal_hash, ids, outcome, rows_hash)
+    def _commit(self, seal: Seal, seal_hash: bytes, folded: Folded) -> None:
+        ids = folded.ids
+        shown = self._reversals.look(self.open, ids)
+        self.store.commit_epoch(seal, seal_hash, ids, folded.outcome, folded.rows_hash)
         self._next_ids = (b"", [])
+        self._folded.clear()
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}
         self._bury(self.open.rebuild(self._read_standing(), left, evidence))
+        self.ballots.restart(self.epoch + 1, self.seal_hash)
         self.broadcast.tell_nowait(Sealed(seal.content.epoch))
-
-    def _raise_alarm(self, reason: str) -> None:
-        self.alarm = reason
-        log.critical("state_diverged", reason=reason)
-        self.broadcast.tell_nowait(Alarm(reason))
+        self._reversals.compare(shown, self.open, folded.outcome)

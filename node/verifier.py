@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import trio
 
+from node.buggify import buggify
 from protocol.errors import Rejected
 from protocol.intake import Intake, check_signature
 from protocol.transactions import SignedTransaction, is_signed_by_author
@@ -80,7 +81,7 @@ class Verifier:
         return opened
 
     def _remember(self, key: bytes, tx: SignedTransaction) -> None:
-        if key in self._passed:
+        if key in self._passed or buggify("signature_forgotten"):
             return
         self._passed[key] = tx
         self._passed_bytes += len(tx.body)

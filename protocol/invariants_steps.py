@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from protocol.phases import (
     MINER_STEPS,
@@ -18,12 +19,14 @@ from protocol.scene import Rule, Scene
 from protocol.tables import (
     ACCOUNTS,
     ALL,
+    FRAUD_REPORTS,
     MINERS,
     REWARDS,
     RULINGS,
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    Table,
 )
 
 
@@ -32,14 +35,16 @@ def _name(key: bytes) -> str:
 
 
 def nothing_is_removed(scene: Scene) -> Iterator[str]:
-    """The fold adds rows and changes rows; a ruling it never even changes."""
+    """The fold adds rows and changes rows; rulings and reports it never even changes."""
     for table in ALL:
         for step in scene.steps(table):
             if step.after is None:
                 yield f"{table.name} {_name(step.key)} removed"
-    for step in scene.steps(RULINGS):
-        if step.before is not None:
-            yield f"ruling {_name(step.key)} changed"
+    said: tuple[Table[Any], ...] = (RULINGS, FRAUD_REPORTS)
+    for table in said:
+        for step in scene.steps(table):
+            if step.before is not None:
+                yield f"{table.name} {_name(step.key)} changed"
 
 
 def what_was_agreed_stays(scene: Scene) -> Iterator[str]:

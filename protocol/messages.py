@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from protocol import codec
+from protocol.ballots import SET_IDS_MAX, Ballot, DoubleBallot, Proposal, SealVote, Shown
 from protocol.errors import PeerFault, Rejected
 from protocol.hashing import HASH_BYTES
 from protocol.params import Epochs
@@ -164,6 +165,39 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class GetBallots:
+    """Please show what you heard of the agreement on the next seal, if it differs from mine."""
+
+    epoch: Epochs
+    digest: Annotated[bytes, Exactly(FINGERPRINT_BYTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ballots:
+    """What a peer heard; nothing if it is the same, or if he is at another epoch."""
+
+    epoch: Epochs
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class GetSet:
+    """Please send the ids of a set that was proposed, from a place on."""
+
+    set_root: Id
+    offset: Annotated[int, Between(0, SET_IDS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class SetIds:
+    """Ids of a proposed set; none where the peer does not have it, or there are no more."""
+
+    set_root: Id
+    offset: Annotated[int, Between(0, SET_IDS_MAX)]
+    ids: PackedIds
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """The end of a stream, with a code from `BlamedError` and a line for people."""
 
@@ -202,6 +236,40 @@ class EvidenceNotice:
     proof: ItemBytes
 
 
+@dataclass(frozen=True, slots=True)
+class BallotNotice:
+    """Gossip: what a sealer says in a round."""
+
+    ballot: Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalNotice:
+    """Gossip: what a sealer wants sealed, with its ids unless they are too many.
+
+    Attributes:
+        origin: who says that he has all of it; ask him for what you lack.
+    """
+
+    origin: Annotated[str, AtMost(128)]
+    proposal: Proposal
+    ids: Annotated[bytes, AtMost(GOSSIP_SEAL_IDS_MAX * HASH_BYTES)] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealVoteNotice:
+    """Gossip: a sealer's signature under a seal that is decided."""
+
+    seal_vote: SealVote
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleBallotNotice:
+    """Gossip: proof that a sealer contradicted itself."""
+
+    proof: DoubleBallot
+
+
 STREAM_MESSAGES: dict[int, type] = {
     1: Hello,
     2: Status,
@@ -217,12 +285,20 @@ STREAM_MESSAGES: dict[int, type] = {
     12: Blob,
     13: Bye,
     14: GetChain,
+    15: GetBallots,
+    16: Ballots,
+    17: GetSet,
+    18: SetIds,
 }
 GOSSIP_MESSAGES: dict[int, type] = {
     20: Transactions,
     21: Announcement,
     22: SealNotice,
     23: EvidenceNotice,
+    24: BallotNotice,
+    25: ProposalNotice,
+    26: SealVoteNotice,
+    27: DoubleBallotNotice,
 }
 _CODES = {cls: code for code, cls in (STREAM_MESSAGES | GOSSIP_MESSAGES).items()}
 

@@ -250,6 +250,27 @@ class Miner:
 
 
 @dataclass(frozen=True, slots=True)
+class FraudReport:
+    """What somebody publicly thinks of an answer. It decides nothing; whoever judges may read it.
+
+    Attributes:
+        report_id: the transaction that made it.
+        risk: overall, as the reporter's rules count it.
+        ruleset: of these rules; reports of different rules are not comparable.
+        analysis_hash: of the whole analysis, which travels as a blob if at all.
+    """
+
+    report_id: Id
+    task_id: Id
+    submission_id: Id
+    reporter: Address
+    risk: Bps
+    ruleset: Annotated[int, Between(1, 65_535)]
+    analysis_hash: Id
+    reported_at: Epochs
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
     """Why a transaction of the sealed set did not apply, and to which it lost."""
 

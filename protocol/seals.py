@@ -108,6 +108,12 @@ def sign_seal(network: bytes, content: SealContent, signer: Signer) -> Vote:
     return Vote(signer.address, signer.sign(_VOTE_TAG + compute_seal_hash(network, content)))
 
 
+def is_valid_vote(network: bytes, content: SealContent, vote: Vote) -> bool:
+    """Tell whether a vote is its sealer's signature under a seal of this content."""
+    message = _VOTE_TAG + compute_seal_hash(network, content)
+    return is_valid_signature(vote.sealer, message, vote.signature)
+
+
 def check_seal(
     network: bytes, seal: Seal, prev: bytes, epoch: int, sealers: Sequence[bytes]
 ) -> bytes:

@@ -8,6 +8,7 @@
 | VALIDATIONS   | submission id, validator, round  | Validation         |
 | REWARDS       | task id, round                   | RewardDistribution |
 | DISPUTES      | task id, round                   | DisputeCase        |
+| FRAUD_REPORTS | submission id, reporter          | FraudReport        |
 | ACCOUNTS      | address                          | Account            |
 | LEDGER        | one empty key                    | Ledger             |
 | RULINGS       | epoch (8 bytes BE), transaction  | Ruling             |
@@ -21,6 +22,7 @@ from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.records import (
     Account,
+    FraudReport,
     Ledger,
     Miner,
     RewardDistribution,
@@ -66,6 +68,7 @@ SUBMISSIONS = Table("ai_submissions", Submission)
 VALIDATIONS = Table("ai_validation_results", Validation)
 REWARDS = Table("ai_reward_distributions", RewardDistribution)
 DISPUTES = Table("ai_dispute_cases", DisputeCase)
+FRAUD_REPORTS = Table("fraud_reports", FraudReport)
 ACCOUNTS = Table("accounts", Account)
 LEDGER = Table("ledger", Ledger)
 RULINGS = Table("rulings", Ruling)
@@ -77,6 +80,7 @@ ALL: tuple[Table[Any], ...] = (
     VALIDATIONS,
     REWARDS,
     DISPUTES,
+    FRAUD_REPORTS,
     ACCOUNTS,
     LEDGER,
     RULINGS,
@@ -104,6 +108,11 @@ def dispute_key(task_id: bytes, round_: int) -> bytes:
 def split_dispute_key(key: bytes) -> tuple[bytes, int]:
     """Return the task id and the round of a dispute's key."""
     return key[:-1], key[-1]
+
+
+def report_key(submission_id: bytes, reporter: bytes) -> bytes:
+    """Return the key of a fraud report: everybody reports an answer once."""
+    return submission_id + reporter
 
 
 def ruling_key(epoch: int, tx_id: bytes) -> bytes:

@@ -96,7 +96,7 @@ def close_dispute(book: Book, task: Task, case: DisputeCase, tx: bytes | None) -
     if case.status_before is TaskStatus.COMPLETED:
         old = _revoke(book, task)
         task = _start_round(task)
-        return _leave_completed(book, task, case, old, verdict, tx)
+        return _leave_completed(book, task, old, verdict, tx)
     return _leave_unfinished(book, _start_round(task), case, verdict, tx)
 
 
@@ -110,7 +110,6 @@ def _start_round(task: Task) -> Task:
 def _leave_completed(
     book: Book,
     task: Task,
-    case: DisputeCase,
     old: RewardDistribution,
     verdict: Judgment | None,
     tx: bytes | None,

@@ -26,6 +26,7 @@ NODE_TABLES = (
     "accounts",
     "ledger",
     "rulings",
+    "fraud_reports",
     "tombstones",
     "transactions",
     "author_chains",

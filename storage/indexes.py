@@ -20,6 +20,7 @@ from protocol.phases import OPEN_DISPUTES, RewardState, TaskStatus
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
+    FraudReport,
     Miner,
     RewardDistribution,
     Ruling,
@@ -29,6 +30,7 @@ from protocol.records import (
 )
 from protocol.tables import (
     DISPUTES,
+    FRAUD_REPORTS,
     MINERS,
     REWARDS,
     RULINGS,
@@ -185,6 +187,10 @@ def _dispute_evidence(case: DisputeCase) -> Iterable[Parts]:
         yield (item.content_hash,)
 
 
+def _report_analysis(report: FraudReport) -> Iterable[Parts]:
+    yield (report.analysis_hash,)
+
+
 def _ruling_subject(ruling: Ruling) -> Iterable[Parts]:
     yield (ruling.subject, ruling.epoch)
 
@@ -217,6 +223,7 @@ DISPUTES_BY_ID = Index("disputes_by_id", DISPUTES, _dispute_id)
 DISPUTES_PENDING = Index("disputes_pending", DISPUTES, _dispute_pending)
 DISPUTES_BY_DUE = Index("disputes_by_due", DISPUTES, _dispute_due)
 DISPUTES_BY_EVIDENCE = Index("disputes_by_evidence", DISPUTES, _dispute_evidence)
+REPORTS_BY_ANALYSIS = Index("fraud_reports_by_analysis", FRAUD_REPORTS, _report_analysis)
 RULINGS_BY_SUBJECT = Index("rulings_by_subject", RULINGS, _ruling_subject)
 FRAUD_FLAGGED = Index("fraud_flagged", FRAUD, _fraud_flagged)
 """Of local opinions: like their rows, it enters no root."""
@@ -244,6 +251,7 @@ INDEXES: tuple[Index[Any], ...] = (
     DISPUTES_PENDING,
     DISPUTES_BY_DUE,
     DISPUTES_BY_EVIDENCE,
+    REPORTS_BY_ANALYSIS,
     RULINGS_BY_SUBJECT,
     FRAUD_FLAGGED,
 )

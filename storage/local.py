@@ -37,6 +37,7 @@ from storage.local_records import (
 from storage.local_tables import ANALYTICS, BEHAVIOUR, FRAUD, LOCAL_TABLES, METRICS, metrics_key
 from storage.meta import META
 from storage.queries import PAGE_ITEMS, Page, read_page, read_primary_key
+from storage.reversals import ReversalLog
 from storage.rows import Rows, decode_row
 
 T = TypeVar("T")
@@ -72,15 +73,22 @@ _UNKNOWN = Progress(0, 0, 0)
 
 
 class LocalStore:
-    """Reads and writes of opinions. One task writes; whoever likes reads."""
+    """Reads and writes of opinions. One task writes; whoever likes reads.
+
+    Attributes:
+        progress: how the rows came to be.
+        reversals: what this node showed before a seal that made it otherwise.
+    """
 
     def __init__(self, engine: Engine, rows: Rows) -> None:
         self._engine = engine
         self._rows = rows
+        self.reversals = ReversalLog(engine)
         self.reload()
 
     def reload(self) -> None:
         """Read anew how the rows came to be; drop those of another release."""
+        self.reversals.reload()
         self.progress = self._read_progress()
         if self.progress.version != ROWS_VERSION:
             for _ in self.clear_steps(0):

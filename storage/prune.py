@@ -2,8 +2,8 @@
 
 Rule 1: only what no fold asks for again: a task is dropped once it is archived
         (`protocol.closing`), so never one that is open, disputed, unclaimed or has money in escrow.
-Rule 2: all of it goes: the task, its answers, votes, distributions, disputes and rulings, their
-        index keys, what was thought of its answers, and every blob that nothing else names.
+Rule 2: all of it goes: the task, its answers, votes, reports, distributions, disputes and rulings,
+        their index keys, what was thought of its answers, and every blob that nothing else names.
 Rule 3: what is signed stays: transactions, seals and evidence are what a newcomer, a backup and a
         repair are made of, and by them a peer that offers the past is told that it is known.
 Rule 4: a slice is one batch. The first one of a task holds its tombstone; a crash between two
@@ -20,9 +20,10 @@ from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.fold import Change
 from protocol.params import Params
-from protocol.records import Submission, Task
+from protocol.records import FraudReport, Submission, Task
 from protocol.tables import (
     DISPUTES,
+    FRAUD_REPORTS,
     REWARDS,
     RULINGS,
     SUBMISSIONS,
@@ -38,6 +39,7 @@ from storage.errors import Corrupt
 from storage.indexes import (
     DISPUTES_BY_EVIDENCE,
     INDEX_TABLE,
+    REPORTS_BY_ANALYSIS,
     RULINGS_BY_SUBJECT,
     SUBMISSIONS_BY_CONTENT,
     SUBMISSIONS_BY_TASK,
@@ -54,6 +56,14 @@ SLICE_ROWS = 16
 """Rows dropped in one batch: a few milliseconds, most of them spent on their index keys."""
 LOOK_ITEMS = 64
 """Tasks or rulings looked at between two places to pause."""
+
+_NAMING: tuple[Index[Any], ...] = (
+    TASKS_BY_INPUT,
+    SUBMISSIONS_BY_CONTENT,
+    DISPUTES_BY_EVIDENCE,
+    REPORTS_BY_ANALYSIS,
+)
+"""By which index a blob is found to be named by a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,7 @@ class Pruner:
         """
         for key in self._list(SUBMISSIONS_BY_TASK, task_id):
             yield from self._find_rows(VALIDATIONS, key)
+            yield from self._find_rows(FRAUD_REPORTS, key)
             yield self._read(SUBMISSIONS, key)
         yield from self._find_rows(REWARDS, task_id)
         yield from self._find_rows(DISPUTES, task_id)
@@ -216,7 +227,7 @@ class Pruner:
     def _is_named(self, content_hash: bytes, leaving: set[bytes]) -> bool:
         return any(
             primary_key not in leaving
-            for index in (TASKS_BY_INPUT, SUBMISSIONS_BY_CONTENT, DISPUTES_BY_EVIDENCE)
+            for index in _NAMING
             for primary_key in self._list(index, content_hash)
         )
 
@@ -227,6 +238,8 @@ def _read_blobs(row: Any) -> tuple[bytes, ...]:
         return (row.terms.data_hash,)
     if isinstance(row, Submission) and row.content_hash is not None:
         return (row.content_hash,)
+    if isinstance(row, FraudReport):
+        return (row.analysis_hash,)
     if isinstance(row, DisputeCase):
         return tuple(one.content_hash for one in row.evidence)
     return ()

@@ -14,6 +14,7 @@ from protocol.errors import Rejected
 from protocol.phases import TaskStatus
 from protocol.records import (
     Account,
+    FraudReport,
     Ledger,
     Miner,
     RewardDistribution,
@@ -26,6 +27,7 @@ from protocol.records import (
 from protocol.tables import (
     ACCOUNTS,
     DISPUTES,
+    FRAUD_REPORTS,
     LEDGER,
     LEDGER_KEY,
     MINERS,
@@ -231,11 +233,23 @@ class Queries:
         """Return the disputes that await a judgment, the oldest first."""
         return self._list(indexes.DISPUTES_PENDING, (), limit, cursor)
 
+    def open_disputes(self) -> Iterator[DisputeCase]:
+        """Return every dispute that awaits a judgment, as of now."""
+        prefix = indexes.DISPUTES_PENDING.prefix()
+        rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
+        return (self._require(DISPUTES, read_primary_key(key)) for key, _ in rows)
+
     def disputes_of_task(
         self, task_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
     ) -> Page[DisputeCase]:
         """Return the disputes of a task by round."""
         return self._list_rows(DISPUTES, task_id, limit, cursor)
+
+    def fraud_reports_of_submission(
+        self, submission_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None
+    ) -> Page[FraudReport]:
+        """Return what people publicly think of an answer, by reporter."""
+        return self._list_rows(FRAUD_REPORTS, submission_id, limit, cursor)
 
     # -------------------------------------------------------------------------------- rulings
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from node.addresses import parse_account
 from node.commands.common import COMMON, Common, emit, show_coins, show_pairs
+from node.commands.marks import explain_marks, mark
 from node.rpc.client import connect
 
 
@@ -22,11 +23,14 @@ def account(
 
     def render(console: Console) -> None:
         amounts = {"balance", "provisional_balance", "staked", "claimable"}
-        shown = [
-            (name.replace("_", " "), show_coins(value) if name in amounts else value)
+        shown = {
+            name: show_coins(value) if name in amounts else value
             for name, value in data.items()
             if not isinstance(value, dict | list)
-        ]
-        show_pairs(console, shown)
+        }
+        for name in ("provisional_balance", "next_seq"):
+            shown[name] = mark(data, shown.get(name))
+        show_pairs(console, [(name.replace("_", " "), value) for name, value in shown.items()])
+        explain_marks(console, data)
 
     emit(common, data, render)

@@ -17,6 +17,7 @@ from node.commands.common import (
     show_pairs,
     show_table,
 )
+from node.commands.marks import explain_marks, mark
 from node.rpc.client import connect
 
 app = App(name="answer", help="List and show answers.")
@@ -36,7 +37,12 @@ def list_answers(
         task_id = find_id(client, task, "task_list", "task_id") if task else None
         pages = iterate_pages(client, "answer_list", limit, task_id=task_id, miner=address)
         items = list(pages)
-    emit(common, {"items": items}, lambda console: show_answers(console, items))
+
+    def render(console: Console) -> None:
+        show_answers(console, items)
+        explain_marks(console, items)
+
+    emit(common, {"items": items}, render)
 
 
 @app.command(name="show")
@@ -56,8 +62,11 @@ def show_answer(
         for name in ("stake", "forfeited"):
             if name in shown:
                 shown[name] = show_coins(shown[name])
+        shown["status"] = mark(data, shown.get("status"))
         pairs = [(name.replace("_", " "), value) for name, value in shown.items()]
         show_pairs(console, [*pairs, ("content", _read_content(content))])
+        _show_votes(console, data)
+        explain_marks(console, data)
 
     emit(common, data, render)
 
@@ -72,12 +81,28 @@ def show_answers(console: Console, items: list[dict[str, Any]]) -> None:
             shorten_id(item.get("submission_id")),
             shorten_id(item.get("task_id")),
             shorten_id(item.get("miner")),
-            item.get("status"),
-            item.get("score"),
+            mark(item, item.get("status")),
+            mark(item, item.get("score")),
         ]
         for item in items
     ]
     show_table(console, ("answer", "task", "miner", "status", "score"), rows)
+
+
+def _show_votes(console: Console, answer: dict[str, Any]) -> None:
+    rows = [
+        [
+            shorten_id(vote.get("validator")),
+            mark(vote, vote.get("verdict")),
+            vote.get("score"),
+            vote.get("round"),
+            vote.get("voted_at"),
+        ]
+        for vote in answer.get("validations") or []
+    ]
+    if rows:
+        console.print()
+        show_table(console, ("vote of", "verdict", "score", "round", "epoch"), rows)
 
 
 def _read_content(content: Any) -> str | None:

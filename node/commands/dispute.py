@@ -20,6 +20,7 @@ from node.commands.common import (
     show_pairs,
     show_table,
 )
+from node.commands.marks import explain_marks, mark
 from node.exits import UsageError
 from node.rpc.client import connect
 from protocol.params import SCALE
@@ -93,15 +94,16 @@ def list_disputes(
             [
                 shorten_id(item.get("dispute_id")),
                 shorten_id(item.get("task_id")),
-                item.get("status"),
+                mark(item, item.get("status")),
                 item.get("hearing"),
                 item.get("voting_deadline"),
-                item.get("verdict"),
+                mark(item, item.get("verdict")),
             ]
             for item in items
         ]
         columns = ("dispute", "task", "status", "hearing", "until", "verdict")
         show_table(console, columns, rows)
+        explain_marks(console, items)
 
     emit(common, {"items": items}, render)
 
@@ -117,6 +119,8 @@ def show_dispute(dispute: WhichDispute, *, common: Common = COMMON) -> None:
         shown = {name: value for name, value in data.items() if not isinstance(value, dict | list)}
         for name in ("locked", "forfeited"):
             shown[name] = show_coins(shown.get(name))
+        for name in ("status", "verdict"):
+            shown[name] = mark(data, shown.get(name))
         show_pairs(console, [(name.replace("_", " "), value) for name, value in shown.items()])
         for name in ("defendants", "panel"):
             for address in data.get(name) or []:
@@ -125,6 +129,7 @@ def show_dispute(dispute: WhichDispute, *, common: Common = COMMON) -> None:
         _show_rows(console, data, "votes", ("hearing", "arbiter", "choice", "share"))
         _show_rows(console, data, "judgments", ("hearing", "choice", "share", "decided_at"))
         _show_rows(console, data, "appeals", ("appellant", "reason", "appealed_at"))
+        explain_marks(console, data)
 
     emit(common, data, render)
 

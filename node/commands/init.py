@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from node.addresses import parse_account
 from node.commands.common import COMMON, Common, emit, parse_coins, show_line, show_pairs
 from node.config import Config, RolesConfig, SealerConfig
 from node.config_load import load_config
@@ -15,7 +16,7 @@ from node.config_show import render_commented
 from node.exits import CommandError, UsageError
 from node.identity import compute_peer_id, create_identity, load_identity
 from node.keystore import KeyFile, create_key, list_keys
-from node.network import check_network_name, create_network, read_genesis
+from node.network import check_network_name, check_sealers, create_network, read_genesis
 from node.passwords import read_password
 from node.paths import DataPaths
 from node.private_files import make_private_folder
@@ -27,7 +28,14 @@ def init(
     *,
     genesis: Annotated[Path | None, Parameter(help="Genesis file of the network to join.")] = None,
     new_network: Annotated[
-        str | None, Parameter(help="Found a network of this name; this node seals it alone.")
+        str | None, Parameter(help="Found a network of this name; this node seals it.")
+    ] = None,
+    sealer: Annotated[
+        list[str] | None,
+        Parameter(
+            help="For a new network: address of a further sealer. Repeat it: of 4 one may fail.",
+            negative_iterable="",
+        ),
     ] = None,
     params: Annotated[str, Parameter(help="For a new network: minimal or mainnet.")] = "minimal",
     supply: Annotated[str, Parameter(help="For a new network: all its coins, yours.")] = "1000000",
@@ -51,6 +59,9 @@ def init(
         raise UsageError("unknown_params", repr(params[:40]), " or ".join(PRESETS))
     if new_network is not None:
         check_network_name(new_network)
+    elif sealer:
+        raise UsageError("no_new_network", "--sealer", "--new-network, which names its sealers")
+    others = [parse_account(address) for address in sealer or []]
     # Everything that can be wrong is looked at before anything is written.
     kept = read_genesis(paths.genesis) if paths.genesis.exists() else None
     given = read_genesis(genesis) if genesis is not None else None
@@ -65,6 +76,7 @@ def init(
         raise UsageError("bad_amount", "a supply of 0", "coins: a network without any is idle")
     load_config(paths.config)
     keys = list_keys(paths.keys)
+    check_sealers([*(key.address for key in keys[:1]), *others])
     if paths.identity.exists():
         load_identity(paths.identity)
     needs_key = key and not keys
@@ -81,13 +93,14 @@ def init(
         create_identity(paths.identity)
     chosen = kept or given
     if new_network is not None:
-        chosen = create_network(new_network, PRESETS[params], keys[0].address, coins)
+        chosen = create_network(new_network, PRESETS[params], keys[0].address, coins, others)
     if chosen is not None and kept is None:
         _write(paths.genesis, chosen.to_bytes())
     if not paths.config.exists():
         config = _choose_config(keys, is_founder=new_network is not None)
         _write(paths.config, render_commented(config).encode("utf-8"))
-    _report(common, paths, chosen, keys)
+    seals = load_config(paths.config).config.sealer.enabled
+    _report(common, paths, chosen, keys, seals=seals)
 
 
 def _choose_config(keys: list[KeyFile], *, is_founder: bool) -> Config:
@@ -97,7 +110,14 @@ def _choose_config(keys: list[KeyFile], *, is_founder: bool) -> Config:
     )
 
 
-def _report(common: Common, paths: DataPaths, genesis: Genesis | None, keys: list[KeyFile]) -> None:
+def _report(
+    common: Common,
+    paths: DataPaths,
+    genesis: Genesis | None,
+    keys: list[KeyFile],
+    *,
+    seals: bool,
+) -> None:
     data: dict[str, Any] = {
         "data_dir": str(paths.root),
         "network": genesis.network.hex() if genesis else None,
@@ -105,7 +125,9 @@ def _report(common: Common, paths: DataPaths, genesis: Genesis | None, keys: lis
         "genesis_hash": genesis.hash.hex() if genesis else None,
         "peer": compute_peer_id(load_identity(paths.identity)),
         "accounts": [entry.address.hex() for entry in keys],
+        "sealers": [address.hex() for address in genesis.sealers] if genesis else [],
     }
+    may_seal = genesis is not None and any(key.address in genesis.sealers for key in keys)
 
     def render(console: Console) -> None:
         show_pairs(
@@ -119,6 +141,8 @@ def _report(common: Common, paths: DataPaths, genesis: Genesis | None, keys: lis
         )
         following = "minesync run" if genesis else "minesync init --genesis FILE"
         show_line(console, f"Next: {following}")
+        if may_seal and not seals:
+            show_line(console, "The network counts on this account: set sealer.enabled = true.")
 
     emit(common, data, render)
 

@@ -10,6 +10,7 @@ from node.commands.common import (
     COMMON,
     Common,
     emit,
+    find_id,
     iterate_pages,
     shorten_id,
     show_coins,
@@ -50,6 +51,19 @@ def fraud(
         show_table(console, ("answer", "miner", "risk", "advice", "found"), rows)
 
     emit(common, {"items": items}, render)
+
+
+@app.command
+def publish(
+    answer: Annotated[str, Parameter(help="The answer, or the first digits of its id.")],
+    *,
+    common: Common = COMMON,
+) -> None:
+    """Say publicly, under this node's account, that an answer looks like fraud."""
+    with connect(common.paths) as client:
+        submission_id = find_id(client, answer, "answer_list", "submission_id")
+        reply = client.call("fraud_report", submission_id=submission_id)
+    emit(common, reply, lambda console: console.print(f"reported, risk {reply.get('risk')}"))
 
 
 @app.command

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from node.addresses import parse_account
 from node.commands.common import COMMON, Common, emit, parse_coins, show_coins, show_pairs
+from node.commands.marks import explain_marks, mark
 from node.rpc.client import connect
 
 app = App(name="stake", help="Add to the account's stake, leave, take it back.")
@@ -26,8 +27,10 @@ def show_stake(
     def render(console: Console) -> None:
         shown = {name: value for name, value in data.items() if not isinstance(value, dict)}
         for name in ("stake", "forfeited"):
-            shown[name] = show_coins(shown.get(name))
+            shown[name] = mark(data, show_coins(shown.get(name)))
+        shown["status"] = mark(data, shown.get("status"))
         show_pairs(console, [(name.replace("_", " "), value) for name, value in shown.items()])
+        explain_marks(console, data)
 
     emit(common, data, render)
 

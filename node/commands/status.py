@@ -47,15 +47,33 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             *(("listens on", address) for address in data.get("addresses") or []),
             ("peers", data.get("peers")),
             ("last epoch", data.get("epoch")),
+            *_describe_sealers(data.get("sealing") or {}),
             ("state root", data.get("state_root")),
             ("transactions", data.get("transactions")),
             ("not sealed yet", data.get("open")),
+            ("reversals", data.get("reversals")),
             ("account", data.get("account")),
             ("roles", ", ".join(data.get("roles") or []) or None),
             ("running for", f"{seconds // 3_600} h {seconds // 60 % 60} min {seconds % 60} s"),
             ("version", data.get("version")),
         ],
     )
+
+
+def _describe_sealers(sealing: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Return who signed the last seal, how the next one goes if it is late, and who lied."""
+    items = sealing.get("items") or []
+    if len(items) < 2:
+        return []
+    signed = sum(bool(item.get("signed_last")) for item in items)
+    voted = sum(item.get("prevote") is not None for item in items)
+    liars = sum(item.get("contradicted_at") is not None for item in items)
+    is_late = bool(sealing.get("round"))
+    return [
+        ("sealers", f"{signed} of {len(items)} signed the last seal, {sealing.get('quorum')} must"),
+        ("next seal", f"round {sealing['round']}, {voted} voted" if is_late else None),
+        ("liars", f"{liars} of the sealers contradicted themselves" if liars else None),
+    ]
 
 
 def _explain(check: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from node.commands.common import (
     show_pairs,
     show_table,
 )
+from node.commands.marks import explain_marks, mark
 from node.commands.task_fields import build_task_type
 from node.exits import UsageError
 from node.network import read_genesis
@@ -117,7 +118,7 @@ def list_tasks(
         rows = [
             [
                 shorten_id(item.get("task_id")),
-                item.get("status"),
+                mark(item, item.get("status")),
                 show_coins(item.get("reward")),
                 _count(item.get("participants")),
                 item.get("submission_deadline"),
@@ -126,6 +127,7 @@ def list_tasks(
             for item in items
         ]
         show_table(console, ("task", "status", "reward", "answers", "until", "title"), rows)
+        explain_marks(console, items)
 
     emit(common, {"items": items}, render)
 
@@ -140,6 +142,8 @@ def show_task(task: WhichTask, *, common: Common = COMMON) -> None:
     def render(console: Console) -> None:
         shown = {name: value for name, value in data.items() if not isinstance(value, dict | list)}
         shown["participants"] = _count(data.get("participants"))
+        for name in ("status", "winner"):
+            shown[name] = mark(data, shown.get(name))
         for name in ("reward", "stake_required"):
             if name in shown:
                 shown[name] = show_coins(shown[name])
@@ -151,6 +155,7 @@ def show_task(task: WhichTask, *, common: Common = COMMON) -> None:
             console.print()
             show_answers(console, data["submissions"])
         _show_rewards(console, data)
+        explain_marks(console, data)
 
     emit(common, data, render)
 
@@ -180,12 +185,22 @@ def answers(
     with connect(common.paths) as client:
         task_id = find_id(client, task, "task_list", "task_id")
         items = list(iterate_pages(client, "task_answers", limit, task_id=task_id))
-    emit(common, {"items": items}, lambda console: show_answers(console, items))
+
+    def render(console: Console) -> None:
+        show_answers(console, items)
+        explain_marks(console, items)
+
+    emit(common, {"items": items}, render)
 
 
 def _show_moves(console: Console, task: dict[str, Any]) -> None:
     rows = [
-        [move.get("epoch"), move.get("from_status"), move.get("to_status"), move.get("trigger")]
+        [
+            move.get("epoch"),
+            move.get("from_status"),
+            mark(move, move.get("to_status")),
+            move.get("trigger"),
+        ]
         for move in task.get("transitions") or []
     ]
     if rows:
@@ -199,7 +214,7 @@ def _show_rewards(console: Console, task: dict[str, Any]) -> None:
             shorten_id(entry.get("recipient")),
             entry.get("role"),
             show_coins(entry.get("amount")),
-            entry.get("state"),
+            mark(entry, entry.get("state")),
         ]
         for distribution in task.get("rewards") or []
         for entry in distribution.get("entries") or []

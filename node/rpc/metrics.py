@@ -85,7 +85,11 @@ def _list_state(peer: Peer) -> Iterator[Metric]:
     }
     yield _gauges("state_entries", "What is stored.", ("kind",), entries)
     counts: Values = {(name,): float(count) for name, count in peer.counts.read().items()}
-    yield _gauges("tasks", "Tasks that are not over.", ("status",), counts)
+    yield _gauges(
+        "tasks", "Tasks that are not over, provisional moves included.", ("status",), counts
+    )
+    reversals: Values = {(): float(state.store.local.reversals.total)}
+    yield _counters("reversals", "Provisional results that a seal changed.", (), reversals)
     conflicts = Counter((ruling.code,) for ruling in state.open.rulings())
     shown: Values = {key: float(count) for key, count in conflicts.items()}
     yield _gauges("conflicts_open", "Provisional rulings, by reason.", ("code",), shown)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocol.phases import TaskStatus, get_label
+from protocol.records import FraudReport
 from storage.local_records import (
     BehavioralPattern,
     FraudAnalysis,
@@ -131,3 +132,18 @@ def show_analytics(analytics: PerformanceAnalytics) -> dict[str, Any]:
 def _divide(total: int, count: int) -> int | None:
     """Return a mean, rounded down; None of nothing."""
     return total // count if count else None
+
+
+def show_report(report: FraudReport, sealed: FraudReport | None) -> dict[str, Any]:
+    """Return what somebody published of an answer as the next seal would leave it."""
+    return {
+        "report_id": report.report_id.hex(),
+        "task_id": report.task_id.hex(),
+        "submission_id": report.submission_id.hex(),
+        "reporter": report.reporter.hex(),
+        "risk": report.risk,
+        "ruleset": report.ruleset,
+        "analysis_hash": report.analysis_hash.hex(),
+        "reported_at": report.reported_at,
+        "provisional": report != sealed,
+    }

@@ -117,6 +117,18 @@ def build_table_page(
     )
 
 
+def read_cursor(cursor: str) -> bytes | None:
+    """Return the place that a cursor of a list without an open part names, None for its begin.
+
+    Raises:
+        RpcFault: `invalid_params`.
+    """
+    try:
+        return bytes.fromhex(cursor) or None
+    except ValueError as error:
+        raise bad_param("cursor", repr(cursor[:40]), "next_cursor of the page before") from error
+
+
 def _wrap(
     state: StateManager, items: list[dict[str, Any]], next_cursor: str | None
 ) -> dict[str, Any]:

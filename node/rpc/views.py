@@ -1,4 +1,9 @@
-"""Records as JSON: ids and addresses as hex, amounts as decimal text, states by their names."""
+"""Records as JSON: ids and addresses as hex, amounts as decimal text, states by their names.
+
+Rule: what the open set can change is shown as the next seal would leave it, beside the same record
+      at the last seal: `provisional` tells whether the two differ, and holds for all within, as far
+      as that has no mark of its own. Without a mark a value is that of the last seal.
+"""
 
 from enum import IntEnum
 from typing import Any
@@ -20,6 +25,7 @@ from protocol.records import (
 )
 from protocol.task_types import TaskType, get_type_slug
 from protocol.transactions import SignedTransaction
+from storage.reversals import Reversal, Reversed
 
 
 def show_id(value: bytes | None) -> str | None:
@@ -80,6 +86,8 @@ def show_task_briefly(task: Task, sealed: Task | None) -> dict[str, Any]:
 def show_task(task: Task, sealed: Task | None) -> dict[str, Any]:
     """Return all of a task; the arguments are those of `show_task_briefly`."""
     terms, times, pool = task.terms, task.lifecycle, task.pool
+    sealed_moves = () if sealed is None else sealed.lifecycle.transitions
+    sealed_places = () if sealed is None else sealed.participants
     return {
         **show_task_briefly(task, sealed),
         "publish_tx": task.publish_tx.hex(),
@@ -91,7 +99,11 @@ def show_task(task: Task, sealed: Task | None) -> dict[str, Any]:
         "completed_at": times.completed_at,
         "dispute_deadline": times.dispute_deadline,
         "participants": [
-            {"miner": one.miner.hex(), "submission_id": one.submission_id.hex()}
+            {
+                "miner": one.miner.hex(),
+                "submission_id": one.submission_id.hex(),
+                "provisional": one not in sealed_places,
+            }
             for one in task.participants
         ],
         "panel": [address.hex() for address in task.panel],
@@ -108,6 +120,7 @@ def show_task(task: Task, sealed: Task | None) -> dict[str, Any]:
                 "epoch": move.epoch,
                 "trigger": get_label(move.trigger),
                 "tx": show_id(move.tx),
+                "provisional": move not in sealed_moves,
             }
             for move in times.transitions
         ],
@@ -139,8 +152,8 @@ def show_submission(submission: Submission, sealed: Submission | None) -> dict[s
     }
 
 
-def show_validation(vote: Validation) -> dict[str, Any]:
-    """Return one vote."""
+def show_validation(vote: Validation, sealed: Validation | None) -> dict[str, Any]:
+    """Return one vote as the next seal would leave it."""
     return {
         "validation_id": vote.validation_id.hex(),
         "submission_id": vote.submission_id.hex(),
@@ -153,11 +166,14 @@ def show_validation(vote: Validation) -> dict[str, Any]:
         "voted_at": vote.voted_at,
         "stake": str(vote.stake),
         "weight": vote.weight,
+        "provisional": vote != sealed,
     }
 
 
-def show_reward_entry(entry: RewardEntry, task_id: bytes, round_: int) -> dict[str, Any]:
-    """Return one payment owed."""
+def show_reward_entry(
+    entry: RewardEntry, sealed: RewardEntry | None, task_id: bytes, round_: int
+) -> dict[str, Any]:
+    """Return one payment owed as the next seal would leave it."""
     return {
         "task_id": task_id.hex(),
         "round": round_,
@@ -169,14 +185,19 @@ def show_reward_entry(entry: RewardEntry, task_id: bytes, round_: int) -> dict[s
         "rank": entry.rank,
         "score": entry.score,
         "state": get_label(entry.state),
+        "provisional": entry != sealed,
+        "sealed_state": None if sealed is None else get_label(sealed.state),
         "claimed_at": entry.claimed_at,
         "claim_tx": show_id(entry.claim_tx),
     }
 
 
-def show_distribution(distribution: RewardDistribution) -> dict[str, Any]:
-    """Return who gets what of a task."""
+def show_distribution(
+    distribution: RewardDistribution, sealed: RewardDistribution | None
+) -> dict[str, Any]:
+    """Return who gets what of a task as the next seal would leave it."""
     task_id, round_ = distribution.task_id, distribution.round
+    known = {} if sealed is None else {one.entry_id: one for one in sealed.entries}
     return {
         "task_id": task_id.hex(),
         "round": round_,
@@ -185,12 +206,16 @@ def show_distribution(distribution: RewardDistribution) -> dict[str, Any]:
         "refund": str(distribution.refund),
         "computed_at": distribution.computed_at,
         "claimable_after": distribution.claimable_after,
-        "entries": [show_reward_entry(one, task_id, round_) for one in distribution.entries],
+        "provisional": distribution != sealed,
+        "entries": [
+            show_reward_entry(one, known.get(one.entry_id), task_id, round_)
+            for one in distribution.entries
+        ],
     }
 
 
-def show_miner(miner: Miner) -> dict[str, Any]:
-    """Return a miner."""
+def show_miner(miner: Miner, sealed: Miner | None) -> dict[str, Any]:
+    """Return a miner as the next seal would leave him."""
     standing = miner.reputation
     roles = ((ROLE_SOLVER, "solver"), (ROLE_VALIDATOR, "validator"))
     return {
@@ -210,16 +235,26 @@ def show_miner(miner: Miner) -> dict[str, Any]:
         "successes": standing.successes,
         "votes": standing.votes,
         "accurate_votes": standing.accurate_votes,
+        "provisional": miner != sealed,
+        "sealed_status": None if sealed is None else get_label(sealed.status),
     }
 
 
-def show_account(account: Account, available: int) -> dict[str, Any]:
-    """Return an account; `available` is what open debits leave of its sealed balance."""
+def show_account(account: Account, available: int, next_seq: int) -> dict[str, Any]:
+    """Return an account.
+
+    Args:
+        account: the row of the last seal.
+        available: what open debits leave of its balance.
+        next_seq: the next place of its chain, what is open counted in.
+    """
     return {
         "address": account.address.hex(),
         "balance": str(account.balance),
         "provisional_balance": str(available),
+        "provisional": available != account.balance or next_seq != account.next_seq,
         "sealed_seq": account.next_seq,
+        "next_seq": next_seq,
         "head": show_id(account.head),
         "barred_from": account.barred_from,
     }
@@ -239,6 +274,25 @@ def show_ruling(ruling: Ruling, *, is_provisional: bool) -> dict[str, Any]:
         "wanted": ruling.wanted,
         "lost_to": show_id(ruling.lost_to),
         "provisional": is_provisional,
+    }
+
+
+def show_reversal(reversal: Reversal) -> dict[str, Any]:
+    """Return a provisional result that a seal changed, with the ruling that did it."""
+    is_transaction = reversal.what is Reversed.TRANSACTION
+    return {
+        "epoch": reversal.epoch,
+        "what": get_label(reversal.what),
+        "id": reversal.item.hex(),
+        "tx_id": reversal.item.hex() if is_transaction else None,
+        "subject": reversal.subject.hex(),
+        "author": show_id(reversal.author),
+        "was": reversal.was,
+        "is": reversal.now,
+        "code": reversal.code,
+        "found": reversal.found or None,
+        "wanted": reversal.wanted or None,
+        "lost_to": show_id(reversal.lost_to),
     }
 
 

@@ -1,8 +1,9 @@
-"""Task inputs: fetched from whoever has them, checked by their hash, kept for the next who asks.
+"""Task inputs and evidence: fetched from whoever has them, checked by hash, kept for the next.
 
 Rules:
 1. Only the inputs of tasks that stand are fetched: sealed ones that are going on, and those that
-   the next seal would take in. What was refused or cannot be paid for fills nobody's disk.
+   the next seal would take in. What was refused or cannot be paid for fills nobody's disk. Evidence
+   is cheaper to name than an input, so it is fetched by those alone who judge or are a side.
 2. A blob is what hashes to its name. How long it is, tasks only claim.
 3. Nobody is waited for: a blob that nobody has is asked for less and less often, and a peer has so
    much time a round.
@@ -22,11 +23,15 @@ from node.sync.manager import PROTOCOL_ID
 from node.sync.server import Server, check_hello
 from node.sync.wire import MessageStream, PeerLeft
 from node.transport.base import PeerName, Transport, TransportError
+from protocol.disputes import find_parties
 from protocol.errors import PeerFault
 from protocol.hashing import compute_content_hash
+from protocol.kinds.add_evidence import ADD_EVIDENCE
+from protocol.kinds.appeal_dispute import APPEAL_DISPUTE
+from protocol.kinds.open_dispute import OPEN_DISPUTE
 from protocol.kinds.publish_task import PUBLISH_TASK
 from protocol.messages import BLOB_CHUNK_BYTES_MAX, Blob, GetBlob, Hello
-from protocol.tables import TASKS
+from protocol.tables import DISPUTES, TASKS
 from protocol.task_types import BLOB_BYTES_MAX, TaskTerms
 from storage.errors import Full
 
@@ -47,6 +52,9 @@ SHUN_S = 300.0
 """A peer that sent other bytes than he was asked for is left alone for so long."""
 
 
+_BRING_EVIDENCE = (OPEN_DISPUTE.code, ADD_EVIDENCE.code, APPEAL_DISPUTE.code)
+
+
 @dataclass(slots=True)
 class _Wish:
     """A blob that lacks: when to ask for it again, and how often that was in vain."""
@@ -56,16 +64,18 @@ class _Wish:
 
 
 class BlobFetcher:
-    """Keeps the inputs of the tasks that this peer knows.
+    """Keeps the inputs of the tasks that this peer knows, and the evidence that concerns it.
 
     Args:
         state: tells which tasks there are.
         server: builds our hello.
+        address: of this peer's account, None without one.
     """
 
-    def __init__(self, state: StateManager, server: Server) -> None:
+    def __init__(self, state: StateManager, server: Server, address: bytes | None = None) -> None:
         self._state = state
         self._server = server
+        self._address = address
         self._wanted: dict[bytes, _Wish] = {}
         self._shunned: dict[str, float] = {}
         self._rescan_s = 0.0
@@ -104,33 +114,52 @@ class BlobFetcher:
         self._look_at(tx_id for tx_ids in stored for tx_id in tx_ids)
 
     def _look_at_all(self) -> None:
-        """Want the inputs of all tasks that stand, and of no other."""
+        """Want the inputs of all tasks that stand, the evidence that concerns us, and no other."""
         state = self._state
         self._is_rescan_due = False
         self._rescan_s = trio.current_time() + RESCAN_S
         tasks = {task.task_id: task.terms for task in state.store.queries.active_tasks()}
         tasks |= {task_id: task.terms for task_id, task in state.open.rows(TASKS).items()}
-        needed = {terms.data_hash for terms in tasks.values()}
-        self._wanted = {key: wish for key, wish in self._wanted.items() if key in needed}
-        for _, terms in sorted(tasks.items()):
-            self._want(terms)
+        needed = [key for _, terms in sorted(tasks.items()) for key in _read_input(terms)]
+        needed += self._list_evidence()
+        kept = set(needed)
+        self._wanted = {key: wish for key, wish in self._wanted.items() if key in kept}
+        for content_hash in needed:
+            self._want(content_hash)
+
+    def _list_evidence(self) -> list[bytes]:
+        """Return the hashes of all evidence in open disputes that this account has a part in."""
+        state, address = self._state, self._address
+        if address is None:
+            return []
+        cases = {one.dispute_id: one for one in state.store.queries.open_disputes()}
+        cases |= {one.dispute_id: one for one in state.open.rows(DISPUTES).values()}
+        found = []
+        for _, case in sorted(cases.items()):
+            task = state.open.get(TASKS, case.task_id)
+            if task is not None and address in {*case.panel, *find_parties(task, case)}:
+                found += [item.content_hash for item in case.evidence]
+        return found
 
     def _look_at(self, ids: Iterable[bytes]) -> None:
         found = (self._state.store.journal.get(tx_id) for tx_id in ids)
-        published = (tx for tx in found if tx is not None)
-        subjects = {tx.header.subject for tx in published if tx.header.kind == PUBLISH_TASK.code}
+        headers = [tx.header for tx in found if tx is not None]
+        subjects = {header.subject for header in headers if header.kind == PUBLISH_TASK.code}
         for subject in sorted(subjects):
             task = self._state.open.get(TASKS, subject)
-            if task is not None:
-                self._want(task.terms)
+            for content_hash in () if task is None else _read_input(task.terms):
+                self._want(content_hash)
+        if any(header.kind in _BRING_EVIDENCE for header in headers):
+            for content_hash in self._list_evidence():
+                self._want(content_hash)
 
-    def _want(self, terms: TaskTerms) -> None:
-        if not terms.data_bytes or terms.data_hash in self._wanted or self._has(terms.data_hash):
+    def _want(self, content_hash: bytes) -> None:
+        if content_hash in self._wanted or self._has(content_hash):
             return
         if len(self._wanted) >= WANTED_MAX:
             # What was asked for most often in vain makes room; the next look finds it again.
             del self._wanted[max(self._wanted, key=lambda key: (self._wanted[key].tries, key))]
-        self._wanted[terms.data_hash] = _Wish(trio.current_time())
+        self._wanted[content_hash] = _Wish(trio.current_time())
 
     def _has(self, content_hash: bytes) -> bool:
         return self._state.store.journal.has_blob(content_hash)
@@ -214,3 +243,7 @@ class BlobFetcher:
         if compute_content_hash(data) != content_hash:
             raise PeerFault("blob_mismatch", "other content", content_hash.hex()[:16])
         return data
+
+
+def _read_input(terms: TaskTerms) -> tuple[bytes, ...]:
+    return (terms.data_hash,) if terms.data_bytes else ()

@@ -10,10 +10,12 @@ import trio
 from protocol.hashing import HASH_BYTES
 from protocol.messages import (
     SCOPE_ALL,
+    GetBallots,
     GetBlob,
     GetChain,
     GetIds,
     GetSeals,
+    GetSet,
     Items,
     Ranges,
     Want,
@@ -51,6 +53,8 @@ def price(request: object) -> int:
             return 1_000
         case GetIds():
             return 400 + min(request.offset, 1 << 24) // 512
+        case GetBallots() | GetSet():
+            return 200
         case GetBlob():
             return 40
         case _:

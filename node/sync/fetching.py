@@ -6,12 +6,17 @@ Rules:
 3. A link that died is fetched downwards from what names it, so that its hash is known beforehand.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import structlog
 import trio
 
+from node.ballot_desk import Word
+from node.buggify import buggify
+from node.sealing import Folded, SealResult
 from node.state_manager import StateManager
 from node.sync.peers import PeerRecord
 from node.sync.wire import MessageStream
@@ -22,18 +27,22 @@ from protocol.messages import (
     ITEMS_BYTES_MAX,
     PACKED_IDS_MAX,
     WANT_IDS_MAX,
+    Ballots,
+    GetBallots,
     GetChain,
     GetIds,
     GetSeals,
+    GetSet,
     Ids,
     Items,
     SealedIds,
     Seals,
+    SetIds,
     Want,
     pack_ids,
     unpack_ids,
 )
-from protocol.seals import Seal
+from protocol.seals import Seal, SealContent
 from protocol.transactions import WIRE_BYTES_MAX, SignedTransaction
 
 log = structlog.get_logger("sync")
@@ -48,6 +57,8 @@ IN_VAIN_MAX = 1_024
 SEQ_MAX = (1 << 63) - 1
 RUNS_MAX = 64
 """Pieces of one author's chain fetched in one turn."""
+PIECE_IDS_MAX = 16 * WANT_IDS_MAX
+"""What is asked of a proposed set before it is looked at again."""
 _FULL_BYTES = ITEMS_BYTES_MAX - 2 * WIRE_BYTES_MAX - 64
 """A reply above it may have left something out for lack of room."""
 
@@ -61,7 +72,7 @@ class Turn:
     @property
     def is_over(self) -> bool:
         """Whether the time is up."""
-        return trio.current_time() >= self._end_s
+        return trio.current_time() >= self._end_s or buggify("turn_over")
 
 
 class Fetcher:
@@ -180,6 +191,45 @@ class Fetcher:
             self._tell_seal(last)
         return self._state.epoch > before
 
+    async def fetch_ballots(self) -> list[Word]:
+        """Ask what he heard of the agreement on the next seal; return what of it is news.
+
+        Raises:
+            PeerFault: he shows what no sealer said.
+            PeerLeft: he left.
+        """
+        box = self._state.ballots.box
+        request = GetBallots(box.epoch, box.digest())
+        reply = await self._messages.ask(request, Ballots, REPLY_TIMEOUT_S)
+        if reply.epoch != self._state.ballots.box.epoch:
+            return []
+        try:
+            return self._state.ballots.take_shown(reply.shown)
+        except Rejected as error:
+            raise PeerFault(error.code, error.found, error.wanted) from error
+
+    async def fetch_sets(self, turn: Turn) -> None:
+        """Ask for what the sealer of this node needs to fold what was proposed.
+
+        Raises:
+            PeerFault, PeerLeft.
+        """
+        ballots = self._state.ballots
+        for content, is_decided in list(ballots.wanted.values()):
+            ids = self._state.find_set(content)
+            if ids is None:
+                ids = await self._fetch_set_ids(content)
+            # What is not legal the sealer finds out for himself.
+            with contextlib.suppress(Rejected):
+                while ids is not None and content.set_root in ballots.wanted and not turn.is_over:
+                    found = self._state.examine(content, ids)
+                    if isinstance(found, Folded):
+                        break
+                    # In pieces: whoever proposed what nobody has costs each peer one of them.
+                    piece = replace(found, missing=found.missing[:PIECE_IDS_MAX])
+                    if not await self._fetch_missing(piece, turn, for_seal=is_decided):
+                        break
+
     # --------------------------------------------------------------------------- inner parts
 
     async def _take(self, items: Items, asked: set[bytes], *, for_seal: bool) -> set[bytes]:
@@ -268,22 +318,40 @@ class Fetcher:
         if epoch <= state.epoch:
             return True
         state.check_next_seal(seal)
-        ids = state.find_next_ids(seal)
+        ids = state.find_set(seal.content)
         if ids is None:
             packed = sealed.ids
             ids = unpack_ids(packed) if packed is not None else await self._fetch_ids(seal)
         # Gossip may bring this very seal while we are fetching.
         while epoch > state.epoch and not turn.is_over:
             result = state.apply_seal(seal, ids)
-            if result.missing:
-                gained = await self.fetch(result.missing, turn, for_seal=True)
-            elif result.gaps:
-                gained = await self._close_gaps(result.gaps, turn, for_seal=True)
-            else:
+            if not result.missing and not result.gaps:
                 return result.applied
-            if not gained:
+            if not await self._fetch_missing(result, turn, for_seal=True):
                 break
         return epoch <= state.epoch
+
+    async def _fetch_missing(self, result: SealResult, turn: Turn, *, for_seal: bool) -> int:
+        """Fetch what a set lacks here; return how many items are new."""
+        if result.missing:
+            return await self.fetch(result.missing, turn, for_seal=for_seal)
+        return await self._close_gaps(result.gaps, turn, for_seal=for_seal)
+
+    async def _fetch_set_ids(self, content: SealContent) -> list[bytes] | None:
+        """Ask for the ids of a proposed set; None if he does not have them."""
+        ids: list[bytes] = []
+        while len(ids) < content.count:
+            request = GetSet(content.set_root, len(ids))
+            reply = await self._messages.ask(request, SetIds, REPLY_TIMEOUT_S)
+            part = unpack_ids(reply.ids)
+            if not part:
+                return None
+            ids.extend(part)
+        try:
+            self._state.ballots.put_set(content.set_root, ids)
+        except Rejected as error:
+            raise PeerFault(error.code, error.found, error.wanted) from error
+        return ids
 
     async def _fetch_ids(self, seal: Seal) -> list[bytes]:
         """Ask for the ids of a seal that is known to be one."""

@@ -13,19 +13,27 @@ from itertools import islice
 import structlog
 import trio
 
+from node.ballot_desk import Word
+from node.buggify import buggify
+from node.sealing import check_set
 from node.state_manager import StateManager
 from node.sync.budget import Bucket, Buckets
 from node.sync.peers import SyncReason
 from node.transport.base import Transport, TransportError
 from node.verifier import Verifier
+from protocol.ballots import Ballot, DoubleBallot, Proposal, SealVote
 from protocol.chains import read_evidence
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import (
     GOSSIP_SEAL_IDS_MAX,
     Announcement,
+    BallotNotice,
+    DoubleBallotNotice,
     EvidenceNotice,
+    ProposalNotice,
     SealedIds,
     SealNotice,
+    SealVoteNotice,
     Transactions,
     decode_gossip_message,
     encode_message,
@@ -49,6 +57,9 @@ ANNOUNCED_IDS_MAX = 131_072.0
 RELAYED_ANNOUNCEMENTS_PER_S = 200.0
 RELAYED_ANNOUNCEMENTS_MAX = 1_000.0
 """Announcements passed on: nothing in them can be checked, so a liar would be heard everywhere."""
+RELAYED_WORDS_PER_S = 100.0
+RELAYED_WORDS_MAX = 500.0
+"""Words of one sealer passed on; an honest one says four in an epoch, and two a round."""
 
 Nudge = Callable[[str, SyncReason, tuple[bytes, ...]], bool]
 
@@ -74,9 +85,12 @@ class Gossip:
         # Without values: a set that remembers the order, so that nothing is told twice in one go.
         self._learnt: dict[bytes, None] = {}
         self._notices: list[bytes] = []
+        self._is_urgent = trio.Event()
         self._wake = trio.Event()
         self._asked = Buckets(ANNOUNCED_IDS_PER_S, ANNOUNCED_IDS_MAX)
         self._relayed: Bucket | None = None
+        self._relayed_words = Buckets(RELAYED_WORDS_PER_S, RELAYED_WORDS_MAX)
+        self._origin = ""
 
     # -------------------------------------------------------------------------------- out
 
@@ -85,6 +99,8 @@ class Gossip:
         self._outbox.extend(transactions)
         # Beyond the bound the oldest are left to reconciliation.
         del self._outbox[:-OUTBOX_MAX]
+        if buggify("outbox_full"):
+            self._outbox.clear()
         self._wake.set()
 
     def announce_nowait(self, ids: Iterable[bytes]) -> None:
@@ -107,6 +123,22 @@ class Gossip:
         """Tell the peers of an equivocation."""
         self._notify(EvidenceNotice(proof))
 
+    def tell_word_nowait(self, word: Word) -> None:
+        """Tell the peers what a sealer says, at once: others wait for it."""
+        match word:
+            case Ballot():
+                self._notify(BallotNotice(word))
+            case Proposal():
+                ids = self._state.find_set(word.content)
+                is_small = ids is not None and len(ids) <= GOSSIP_SEAL_IDS_MAX
+                packed = pack_ids(ids) if ids is not None and is_small else None
+                self._notify(ProposalNotice(self._origin, word, packed))
+            case SealVote():
+                self._notify(SealVoteNotice(word))
+            case DoubleBallot():
+                self._notify(DoubleBallotNotice(word))
+        self._is_urgent.set()
+
     def _notify(self, notice: object) -> None:
         self._notices.append(encode_message(notice))
         del self._notices[:-NOTICES_MAX]
@@ -114,10 +146,13 @@ class Gossip:
 
     async def run_out(self, transport: Transport) -> None:
         """Send what waits, together; never returns."""
+        self._origin = transport.name
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            await trio.sleep(self._delay_s)
+            with trio.move_on_after(self._delay_s):
+                await self._is_urgent.wait()
+            self._is_urgent = trio.Event()
             messages, self._notices = self._notices, []
             messages += self._drain(transport.name)
             for message in messages:
@@ -130,7 +165,7 @@ class Gossip:
         outbox, self._outbox = self._outbox, []
         learnt, self._learnt = list(self._learnt), {}
         messages = []
-        if len(outbox) > FULL_MAX:
+        if len(outbox) > FULL_MAX or buggify("announce_only"):
             learnt += [tx.tx_id for tx in outbox]
             outbox = []
         batch: list[bytes] = []
@@ -178,16 +213,52 @@ class Gossip:
                 seal = Seal.from_bytes(message.sealed.seal)
                 content, sealers = seal.content, state.genesis.sealers
                 check_seal(state.network, seal, content.prev, content.epoch, sealers)
-                return content.epoch >= state.epoch and _fits(message.sealed, seal)
+                return self._is_seal_news(message.sealed, seal) and _fits(message.sealed, seal)
             case EvidenceNotice():
                 return state.door.is_news(read_evidence(state.intake, message.proof))
+            case BallotNotice():
+                return self._is_word_news(message.ballot, message.ballot.sealer)
+            case ProposalNotice():
+                return self._is_proposal_news(message)
+            case SealVoteNotice():
+                return self._is_word_news(message.seal_vote, message.seal_vote.vote.sealer)
+            case DoubleBallotNotice():
+                return self._is_word_news(message.proof, message.proof.first.sealer)
         return False
+
+    def _is_seal_news(self, sealed: SealedIds, seal: Seal) -> bool:
+        """Tell whether a seal is one to pass on.
+
+        Any quorum of its signatures makes it another message, and one of them is enough.
+        """
+        epoch, journal = seal.content.epoch, self._state.store.journal
+        is_ours = epoch == self._state.epoch and sealed.seal == journal.seal(epoch)
+        return is_ours or epoch > self._state.epoch
+
+    def _is_proposal_news(self, message: ProposalNotice) -> bool:
+        content = message.proposal.content
+        ids = None if message.ids is None else unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
+        if ids is not None:
+            check_set(content, ids)
+        is_news = self._is_word_news(message.proposal, message.proposal.ballot.sealer)
+        # With the word, or the sealer of this node would ask everybody in between.
+        self._state.ballots.note_holders(content.set_root, (message.origin,))
+        if ids is not None and self._state.find_set(content) is None:
+            self._state.ballots.put_set(content.set_root, ids)
+        return is_news
+
+    def _is_word_news(self, word: Word, sealer: bytes) -> bool:
+        """Take a sealer's word in, which checks it, and tell whether to pass it on."""
+        if not self._state.ballots.take(word):
+            return False
+        return self._relayed_words.of(sealer.hex()).take_nowait(1)
 
     async def run_in(self, transport: Transport) -> None:
         """Take in what peers tell; never returns."""
         async for gossip in transport.gossip:
             try:
-                self._take(str(gossip.sender), decode_gossip_message(gossip.data))
+                for _ in range(1 + buggify("heard_twice")):
+                    self._take(str(gossip.sender), decode_gossip_message(gossip.data))
             except (PeerFault, Rejected, Full) as error:
                 # What a full disk has no room for comes again by reconciliation.
                 log.info("gossip_not_taken", code=error.code, peer=str(gossip.sender)[-8:])
@@ -203,6 +274,12 @@ class Gossip:
                 self._take_seal(sender, message.sealed)
             case EvidenceNotice():
                 self._state.accept_evidence(message.proof)
+            case ProposalNotice():
+                # The word itself was taken in when it was judged.
+                holders = (message.origin, sender)
+                self._state.ballots.note_holders(message.proposal.content.set_root, holders)
+        if self._state.ballots.box.doubles:
+            self._state.ballots.keep_proofs()
 
     def _take_transactions(self, sender: str, opened: list[SignedTransaction]) -> None:
         state = self._state

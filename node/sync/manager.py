@@ -14,6 +14,8 @@ from typing import Any
 import structlog
 import trio
 
+from node.ballot_desk import Word
+from node.buggify import buggify
 from node.state_manager import StateManager
 from node.sync.budget import Buckets
 from node.sync.gossip import Gossip
@@ -24,6 +26,8 @@ from node.sync.wire import MessageStream, PeerLeft
 from node.transport.base import PeerName, Stream, Transport, TransportError
 from node.verifier import Verifier
 from protocol.errors import PeerFault
+from protocol.messages import SealedIds
+from protocol.seals import SealContent
 from storage.errors import Full
 
 log = structlog.get_logger("sync")
@@ -52,7 +56,7 @@ class _Inbox:
 
     def put(self, reason: SyncReason, ids: tuple[bytes, ...]) -> None:
         for item in ids:
-            if len(self.wanted) >= WANTED_MAX:
+            if len(self.wanted) >= WANTED_MAX or buggify("inbox_full"):
                 break
             self.wanted[item] = None
         self.reason = reason
@@ -130,6 +134,26 @@ class SyncManager:
         """Ask for a conversation with every connected peer."""
         for inbox in self._inboxes.values():
             inbox.put(reason, ids)
+
+    def tell_word_nowait(self, word: Word) -> None:
+        """Tell the peers what this node's sealer says."""
+        self.gossip.tell_word_nowait(word)
+
+    def tell_seal_nowait(self, sealed: SealedIds) -> None:
+        """Tell the peers of a new seal."""
+        self.gossip.tell_seal_nowait(sealed)
+
+    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+        """Ask for what this node's sealer wants: somebody who is said to have it, or everybody."""
+        if not of_all:
+            for peer in self._state.ballots.find_holders(content.set_root):
+                if self.nudge(peer, SyncReason.PROPOSED):
+                    return
+        self.nudge_all(SyncReason.PROPOSED)
+
+    def ask_for_ballots(self) -> None:
+        """Ask everybody what he heard of the agreement on the next seal."""
+        self.nudge_all(SyncReason.BALLOTS)
 
     def add_bootstrap(self, address: str) -> None:
         """Keep one more address connected."""
@@ -236,6 +260,7 @@ class SyncManager:
             record,
             self.gossip.announce_nowait,
             self.gossip.tell_seal_nowait,
+            self.gossip.tell_word_nowait,
             leads=leads,
         )
         reason = SyncReason.CONNECTED
@@ -253,6 +278,8 @@ class SyncManager:
                 else:
                     async with self._limiter:
                         await session.become_equal(status)
+                if self._state.ballots.is_needed and status.epoch == self._state.epoch:
+                    await session.fetch_ballots()
                 if inbox.take_audit() and status.epoch == self._state.epoch:
                     async with self._limiter:
                         await session.audit()
@@ -266,6 +293,7 @@ class SyncManager:
             # Announced ids are all there is to it: no need to compare first.
             with suppress(Full):
                 await self._fetch_wanted(session, inbox)
+                await session.fetch_sets()
             await trio.sleep_until(compared_s + PACE_S)
             status = await session.compare()
 

@@ -27,6 +27,8 @@ class SyncReason(Enum):
     SEAL_AHEAD = "seal_ahead"
     MISSING_LINK = "missing_link"
     AUDIT = "audit"
+    PROPOSED = "proposed"
+    BALLOTS = "ballots"
     RESUMED = "resumed"
 
 

@@ -10,6 +10,7 @@ from node.sync.budget import Bucket, price
 from node.sync.wire import REQUEST_BYTES_MAX, MessageStream, PeerLeft
 from node.transport.base import Stream
 from node.verifier import Verifier
+from protocol.ballots import Shown
 from protocol.errors import PeerFault, Rejected
 from protocol.genesis import Genesis
 from protocol.hashing import HASH_BYTES
@@ -23,18 +24,22 @@ from protocol.messages import (
     SEALS_PER_MESSAGE_MAX,
     VERSION,
     WANT_IDS_MAX,
+    Ballots,
     Blob,
     Bye,
+    GetBallots,
     GetBlob,
     GetChain,
     GetIds,
     GetSeals,
+    GetSet,
     Hello,
     Ids,
     Items,
     Ranges,
     SealedIds,
     Seals,
+    SetIds,
     Status,
     Taken,
     Want,
@@ -212,6 +217,12 @@ class Server:
                 return self._cut_chain(request)
             case GetBlob():
                 return self._cut_blob(request)
+            case GetBallots():
+                return self._show_ballots(request)
+            case GetSet():
+                known = self._state.ballots.find_set(request.set_root) or ()
+                part = known[request.offset : request.offset + PACKED_IDS_MAX]
+                return SetIds(request.set_root, request.offset, pack_ids(part))
             case _:
                 raise PeerFault("unexpected_message", type(request).__name__, "a request")
 
@@ -286,6 +297,12 @@ class Server:
             wires.append(wire)
             seq -= 1
         return Items(tuple(wires), ())
+
+    def _show_ballots(self, request: GetBallots) -> Ballots:
+        box = self._state.ballots.box
+        if request.epoch != box.epoch or request.digest == box.digest():
+            return Ballots(box.epoch, Shown())
+        return Ballots(box.epoch, box.show())
 
     def _cut_blob(self, request: GetBlob) -> Blob:
         blobs = self._state.store.journal.blobs

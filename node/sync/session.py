@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 import trio
 
+from node.ballot_desk import Word
 from node.state_manager import StateManager
 from node.sync.fetching import REPLY_TIMEOUT_S, Fetcher, Turn
 from node.sync.peers import PeerRecord
@@ -51,6 +52,7 @@ class Session:
         record: what we remember of the peer; kept up to date.
         announce: told of ids learnt here, to be passed on.
         tell_seal: told of seals learnt here, likewise.
+        tell_word: told of what sealers say, likewise.
         leads: this side starts when the open sets differ; the other starts only if they still
             differ at the next comparison, so that nothing travels twice.
     """
@@ -64,6 +66,7 @@ class Session:
         record: PeerRecord,
         announce: Callable[[Iterable[bytes]], None],
         tell_seal: Callable[[SealedIds], None],
+        tell_word: Callable[[Word], None],
         *,
         leads: bool,
     ) -> None:
@@ -71,6 +74,7 @@ class Session:
         self._server = server
         self._messages = messages
         self._record = record
+        self._tell_word = tell_word
         self._leads = leads
         self._waited = False
         self._fetcher = Fetcher(state, verifier, messages, record, announce, tell_seal)
@@ -98,6 +102,25 @@ class Session:
             PeerFault, PeerLeft.
         """
         await self._fetcher.fetch(ids, Turn())
+
+    async def fetch_ballots(self) -> None:
+        """Ask what the peer heard of the agreement on the next seal, and tell it on.
+
+        Raises:
+            PeerFault, PeerLeft.
+        """
+        for word in await self._fetcher.fetch_ballots():
+            self._tell_word(word)
+        self._state.ballots.keep_proofs()
+        await self.fetch_sets()
+
+    async def fetch_sets(self) -> None:
+        """Ask for proposed sets that the sealer of this node must look at.
+
+        Raises:
+            PeerFault, PeerLeft.
+        """
+        await self._fetcher.fetch_sets(Turn())
 
     async def become_equal(self, status: Status) -> None:
         """Take what the peer has beyond us and give what we have beyond him, for one turn.

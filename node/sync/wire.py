@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from node.buggify import buggify
 from node.transport.base import PeerName, Stream, TransportError
 from protocol.errors import PeerFault
 from protocol.framing import FrameReader, frame
@@ -56,7 +57,11 @@ class MessageStream:
         """
         try:
             with trio.fail_after(SEND_TIMEOUT_S):
-                await self._stream.send_all(frame(encode_message(message)))
+                data = frame(encode_message(message))
+                if buggify("frame_split"):
+                    await self._stream.send_all(data[:1])
+                    data = data[1:]
+                await self._stream.send_all(data)
         except (TransportError, trio.TooSlowError) as error:
             raise PeerLeft(str(error)) from error
 
@@ -67,6 +72,8 @@ class MessageStream:
             PeerLeft: the stream ended or nothing came in time.
             PeerFault: the bytes are no message.
         """
+        if buggify("reply_late"):
+            raise PeerLeft("no reply in time")
         try:
             with trio.fail_after(timeout_s) as patience:
                 while not self._frames:

@@ -16,7 +16,8 @@ from typing import NewType, Protocol
 
 import trio
 
-from protocol.errors import BlamedError
+from protocol.errors import BlamedError, InvariantBroken
+from storage.errors import StorageError
 
 PeerName = NewType("PeerName", str)
 """A peer's id as text. Whoever is connected under a name has proved that it is his."""
@@ -27,6 +28,10 @@ envelope: origin, sequence number, topic, key and signature."""
 
 GOSSIP_SEEN_S = 300
 """For so long the same bytes are taken for the same message."""
+
+OWN_FAULTS = (InvariantBroken, StorageError)
+"""What no peer can cause and no bulkhead holds back: it ends the transport, hence the node. After a
+failed write nobody knows what is on the disk, so nothing may go on from what is in memory."""
 
 GossipValidator = Callable[[bytes], bool]
 """Whether a message may be delivered and passed on. Synchronous, cheap; must not raise."""
@@ -158,7 +163,7 @@ class Transport(Protocol):
         """Call `handler` with each stream that a peer opens, in a task of its own.
 
         When it returns the stream is closed; when it raises an `Exception` the stream is reset
-        and the exception logged. It ends there, unless it is an `InvariantBroken`: that ends the
+        and the exception logged. It ends there, unless it is one of `OWN_FAULTS`: that ends the
         transport, hence the node.
         """
         ...

@@ -22,6 +22,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from node.transport.base import (
+    OWN_FAULTS,
     GossipMessage,
     GossipValidator,
     PeerEvent,
@@ -42,7 +43,6 @@ from node.transport.libp2p_tcp import TcpTransport, bind_exclusively, read_bound
 from node.transport.limits import TransportLimits
 from node.transport.peer_log import log_handler_failure
 from node.transport.tcp_address import parse_tcp_address
-from protocol.errors import InvariantBroken
 
 CROSSED_DIALS_S = 5.0
 """Two connections that come up within this time are two dials that crossed."""
@@ -233,7 +233,7 @@ class Libp2pTransport:
             stream = Libp2pStream(net_stream)
             try:
                 await handler(stream)
-            except InvariantBroken:
+            except OWN_FAULTS:
                 raise
             except Exception as error:
                 # The bulkhead of one stream: a peer's bytes end his stream, never this peer.

@@ -21,7 +21,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.validators import PUBSUB_SIGNING_PREFIX, signature_validator
 
-from node.transport.base import GOSSIP_BYTES_MAX, GOSSIP_SEEN_S, GossipValidator
+from node.transport.base import GOSSIP_BYTES_MAX, GOSSIP_SEEN_S, OWN_FAULTS, GossipValidator
 from node.transport.libp2p_gossip import (
     RPC_BYTES_MAX,
     BoundedGossipSub,
@@ -32,7 +32,6 @@ from node.transport.libp2p_streams import is_unsupported
 from node.transport.limits import TransportLimits
 from node.transport.peer_log import log_peer_fault, take_line
 from node.transport.seen import SeenIds, compute_gossip_id
-from protocol.errors import InvariantBroken
 
 MESSAGES_PER_RPC_MAX = 16_384
 SUBSCRIPTIONS_PER_RPC_MAX = 16
@@ -162,7 +161,7 @@ class BoundedPubsub(Pubsub):
         try:
             await self.continuously_read_stream(stream)
             await stream.close()
-        except InvariantBroken:
+        except OWN_FAULTS:
             raise
         except Exception as error:
             # The bulkhead of one peer's gossip. Beneath are protobuf and key parsing, whose
@@ -243,7 +242,7 @@ class BoundedPubsub(Pubsub):
     def _is_welcome(self, data: bytes) -> bool:
         try:
             return self._validate(data)
-        except InvariantBroken:
+        except OWN_FAULTS:
             raise
         except Exception as error:
             # It promised not to. The message is refused, the fault is ours to read in the log.

@@ -10,10 +10,9 @@ from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamClosed, MuxedStreamEOF
 
-from node.transport.base import PeerName, TransportError
+from node.transport.base import OWN_FAULTS, PeerName, TransportError
 from node.transport.libp2p_swarm import BoundedSwarm
 from node.transport.peer_log import log_peer_fault
-from protocol.errors import InvariantBroken
 
 CLOSE_S = 1.0
 
@@ -38,7 +37,7 @@ class BoundedHost(BasicHost):
     async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
         try:
             await super()._swarm_stream_handler(net_stream)
-        except InvariantBroken:
+        except OWN_FAULTS:
             raise
         except Exception as error:
             # The bulkhead of one inbound stream of any protocol, ours and the library's. Without

@@ -13,6 +13,7 @@ import trio
 
 from node.transport.base import (
     GOSSIP_SEEN_S,
+    OWN_FAULTS,
     GossipMessage,
     GossipValidator,
     PeerEvent,
@@ -27,14 +28,13 @@ from node.transport.inbox import GossipInbox, PeerEventInbox
 from node.transport.limits import TransportLimits
 from node.transport.peer_log import log_handler_failure
 from node.transport.seen import SeenIds, compute_gossip_id
-from protocol.errors import InvariantBroken
 
 PIPE_BYTES_MAX = 256 * 1024
 
 _Handler = Callable[[Stream], Awaitable[None]]
 
 
-class _Pipe:
+class Pipe:
     """One direction of a stream: a bounded buffer with an end."""
 
     def __init__(self) -> None:
@@ -46,6 +46,7 @@ class _Pipe:
         self.changed = trio.Event()
 
     def notify(self) -> None:
+        """Wake whoever waits for the other end."""
         self.changed.set()
         self.changed = trio.Event()
 
@@ -53,7 +54,7 @@ class _Pipe:
 class MemoryStream:
     """One end of a stream between two peers of a `MemoryNetwork`."""
 
-    def __init__(self, peer: PeerName, incoming: _Pipe, outgoing: _Pipe) -> None:
+    def __init__(self, peer: PeerName, incoming: Pipe, outgoing: Pipe) -> None:
         self._peer = peer
         self._incoming = incoming
         self._outgoing = outgoing
@@ -121,7 +122,7 @@ class MemoryStream:
         """Whether both ends are closed, or the stream is torn down."""
         return self._incoming.broken or (self._outgoing.ended and self._incoming.ended)
 
-    def _check_usable(self, pipe: _Pipe) -> None:
+    def _check_usable(self, pipe: Pipe) -> None:
         if self._closed:
             raise TransportError("stream_closed", f"a stream to {self._peer}")
         if pipe.broken:
@@ -213,9 +214,8 @@ class MemoryTransport:
         link = self.links.get(peer)
         if link is None:
             raise TransportError("not_connected", peer, "a connected peer")
-        forth, back = _Pipe(), _Pipe()
-        stream = MemoryStream(peer, incoming=back, outgoing=forth)
-        self._network.accept(peer, protocol_id, MemoryStream(self._name, forth, back))
+        stream, far_end = self._network.make_stream(self._name, peer)
+        self._network.accept(peer, protocol_id, far_end)
         link.streams = [other for other in link.streams if not other.is_over()] + [stream]
         return stream
 
@@ -274,7 +274,7 @@ class MemoryTransport:
     async def _serve_stream(self, protocol_id: str, stream: MemoryStream) -> None:
         try:
             await self._handlers[protocol_id](stream)
-        except InvariantBroken:
+        except OWN_FAULTS:
             raise
         except Exception as error:
             # The bulkhead of one stream: a peer's bytes end his stream, never this peer.
@@ -372,6 +372,11 @@ class MemoryNetwork:
                 for stream in link.streams:
                     stream.break_link()
                 transport.note(PeerEvent(there, connected=False))
+
+    def make_stream(self, opener: PeerName, other: PeerName) -> tuple[MemoryStream, MemoryStream]:
+        """Return the two ends of a new stream; whoever steers the network may give slower ones."""
+        forth, back = Pipe(), Pipe()
+        return MemoryStream(other, back, forth), MemoryStream(opener, forth, back)
 
     def accept(self, peer: PeerName, protocol_id: str, stream: MemoryStream) -> None:
         """Hand a new stream to its other end."""

@@ -9,6 +9,7 @@ from protocol.kinds.claim_reward import CLAIM_REWARD
 from protocol.kinds.open_dispute import OPEN_DISPUTE
 from protocol.kinds.publish_task import PUBLISH_TASK
 from protocol.kinds.register_miner import REGISTER_MINER
+from protocol.kinds.report_fraud import REPORT_FRAUD
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.kinds.submit_answer import SUBMIT_ANSWER
 from protocol.kinds.validate_answer import VALIDATE_ANSWER
@@ -23,6 +24,7 @@ ALL: tuple[Kind, ...] = (
     SUBMIT_ANSWER,
     REVEAL_ANSWER,
     VALIDATE_ANSWER,
+    REPORT_FRAUD,
     OPEN_DISPUTE,
     ADD_EVIDENCE,
     APPEAL_DISPUTE,

@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.rpc.client import RpcError
 from protocol.genesis import Genesis
@@ -206,13 +207,16 @@ def check_node(
 
 
 def _find_broken_marks(peer: NodeProcess, store: Store) -> list[str]:
-    """Return the marks that cover what is not in the database: stored comes before marked."""
+    """Return the marks that cover what is neither in the database nor in the sealer's diary."""
     own = an_address(OWNER)
     last = store.journal.author_head(own)
+    diary = DiaryFile(peer.paths.sealer_diary)
+    saved = diary.read()
+    diary.close()
     faults = []
     for path, most in (
         (peer.paths.signed_seq, -1 if last is None else last[0]),
-        (peer.paths.root / "sealed_epoch", store.head.epoch),
+        (peer.paths.sealed_epoch, max(store.head.epoch, 0 if saved is None else saved[0].epoch)),
     ):
         if path.exists():
             marks = HighWater(path)

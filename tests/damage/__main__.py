@@ -26,7 +26,7 @@ from tests.damage.writes import (
 from tests.support.faulty import Fate
 from tests.support.life import Script, write_script
 
-EPOCHS = 28
+EPOCHS = 31
 HANG_S = 120
 READS = tuple(range(1, 60)) + tuple(range(60, 400, 20))
 

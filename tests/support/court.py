@@ -15,6 +15,7 @@ from protocol.genesis import Genesis
 from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.appeal_dispute import AppealDispute
 from protocol.kinds.open_dispute import Exhibit, OpenDispute
+from protocol.kinds.report_fraud import ReportFraud
 from protocol.kinds.vote_dispute import VoteDispute
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.records import ROLE_VALIDATOR
@@ -61,6 +62,17 @@ def a_judgment(dispute_id: bytes, choice: Choice, **changes: Any) -> VoteDispute
 def an_appeal(dispute_id: bytes, **changes: Any) -> AppealDispute:
     """Return the payload of an appeal against the first judgment."""
     return replace(AppealDispute(dispute_id, 0, "", a_hash("news"), BOND), **changes)
+
+
+def a_report(submission_id: bytes, **changes: Any) -> ReportFraud:
+    """Return the payload of a report of fraud."""
+    return replace(ReportFraud(submission_id, 9_000, 1, a_hash("analysis")), **changes)
+
+
+def report(world: World, who: str, task_id: bytes, miner: str, **changes: Any) -> SignedTransaction:
+    """Return somebody's report of the answer of `miner`."""
+    payload = a_report(world.submission_id(task_id, miner), **changes)
+    return world.sign(who, "report_fraud", payload, subject=task_id)
 
 
 def object_to(world: World, who: str, task_id: bytes, **changes: Any) -> SignedTransaction:

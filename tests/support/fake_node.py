@@ -55,7 +55,9 @@ def make_ask(
         def connect(paths: DataPaths, timeout_ms: int = 0) -> FakeNode:
             return fake
 
-        commands = "account answer conflicts db_report dispute peers stake status task worker"
+        commands = (
+            "account answer conflicts db_report dispute peers report stake status task worker"
+        )
         for name in commands.split():
             monkeypatch.setattr(f"node.commands.{name}.connect", connect)
         capsys.readouterr()

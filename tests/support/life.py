@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from node.author import Author
+from node.diary_file import DiaryFile
 from node.disk_watch import DiskWatch
 from node.events import Broadcast
 from node.high_water import HighWater
@@ -21,13 +22,13 @@ from node.sealer import Sealer
 from node.state_manager import StateManager
 from protocol.hashing import compute_content_hash
 from protocol.kinds.cancel_task import CancelTask
-from protocol.messages import SealedIds
 from protocol.seals import Seal
 from protocol.transactions import SignedTransaction
 from storage.engine import TABLES, Batch, Engine, Row
 from storage.memory import MemoryEngine
 from storage.store import Store
 from tests.support.builders import a_genesis, a_signer, a_task, an_address
+from tests.support.listeners import Listeners
 from tests.support.stored import draw_moves
 from tests.support.world import World
 
@@ -50,7 +51,6 @@ class Life:
     """A node on an engine; made anew on the same engine and folder it is the node restarted.
 
     Attributes:
-        told: the seals that it told its peers.
         published: what it published of its own.
     """
 
@@ -59,12 +59,15 @@ class Life:
         self.folder = folder
         self.store = Store(engine, GENESIS)
         self.state = StateManager(GENESIS, self.store, Broadcast())
-        self.told: list[Seal] = []
+        self._peers = Listeners()
         self.published: list[SignedTransaction] = []
         self.signed = HighWater(folder / "signed")
         self.sealed = HighWater(folder / "sealed")
         self.author = Author(self.state, a_signer(OWNER), self.signed, self.published.extend)
-        self.sealer = Sealer(self.state, a_signer(SEALER), StandingClock(), self.sealed, self._tell)
+        self.diary = DiaryFile(folder / "sealer_diary")
+        self.sealer = Sealer(
+            self.state, a_signer(SEALER), StandingClock(), self.sealed, self.diary, self._peers
+        )
         self.keeper = OpinionKeeper(self.state)
         self.disk = DiskWatch(
             self.state,
@@ -74,13 +77,16 @@ class Life:
             resumed=[self.author.resume, self.sealer.resume],
         )
 
-    def _tell(self, sealed: SealedIds) -> None:
-        self.told.append(Seal.from_bytes(sealed.seal))
+    @property
+    def told(self) -> list[Seal]:
+        """The seals that it told its peers."""
+        return [Seal.from_bytes(sealed.seal) for sealed in self._peers.seals]
 
     def close(self) -> None:
         """Close the marks; the engine is the caller's."""
         self.signed.close()
         self.sealed.close()
+        self.diary.close()
 
     # --------------------------------------------------------------------------------- steps
     # Each does nothing that is done already, so that whoever is in doubt can do it again.

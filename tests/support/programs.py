@@ -24,6 +24,7 @@ from tests.support.court import (
     bring,
     case_of,
     object_to,
+    report,
     withdraw,
 )
 from tests.support.world import World
@@ -244,6 +245,13 @@ def _ballot(machine: Machine, task_id: bytes, who: str, argument: int) -> Signed
     return arbitrate(world, who, task_id, choice, **named)
 
 
+def _report(machine: Machine, argument: int) -> None:
+    who = _free(machine, (*SOLVERS, *VALIDATORS, *STRANGERS), argument // 4)
+    if who is not None:
+        task_id = machine.tasks[argument % len(machine.tasks)]
+        machine.put(report(machine.world, who, task_id, SOLVERS[argument // 8 % 3]))
+
+
 def _adjust(machine: Machine, argument: int) -> None:
     """Have somebody add to his stake, leave, or take it back."""
     who = _free(machine, (*SOLVERS, *VALIDATORS), argument // 4)
@@ -327,6 +335,6 @@ _DEEDS: tuple[Callable[[Machine, int], None], ...] = (
     _adjust,
     _object,
     _go_to_court,
-    _go_on,
+    _report,
     _seal,
 )

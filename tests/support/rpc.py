@@ -13,6 +13,7 @@ from trio.testing import memory_stream_pair
 from node.assembly import Ports, run_peer
 from node.clock import SystemClock
 from node.config import Config, DevConfig, RpcConfig, SyncConfig
+from node.diary_file import DiaryFile
 from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.peer import Peer
@@ -97,6 +98,7 @@ async def a_served_peer(
         rng=random.Random(name),
         signed=HighWater(folder / f"{name}.signed"),
         sealed=HighWater(folder / f"{name}.sealed"),
+        diary=DiaryFile(None),
         box=AnswerBox(None),
         read_free=read_free,
         is_threaded=False,

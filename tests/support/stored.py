@@ -29,6 +29,7 @@ from tests.support.court import (
     bring,
     case_of,
     object_to,
+    report,
     withdraw,
 )
 from tests.support.world import Place, World
@@ -152,7 +153,10 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
                 for who in answered
                 if world.submission(task_id, who).status == SubmissionStatus.UNDER_REVIEW
             ]
-            return [
+            # Whoever reports is not drawn by lot: a report takes nobody's turn.
+            reported = revealed[:1] if world.epoch % 4 == 0 else []
+            reports = [report(world, VALIDATORS[0], task_id, one) for one in reported]
+            return reports + [
                 world.vote(voter, task_id, miner, chance.randrange(101))
                 for voter in world.panel(task_id)
                 for miner in revealed

@@ -20,6 +20,7 @@ from node.transport.base import (
 )
 from node.transport.limits import TransportLimits
 from protocol.errors import InvariantBroken
+from storage.errors import StorageError
 from tests.support.waiting import PATIENCE_S, receive_soon, wait_until
 
 ECHO = "/test/echo/1"
@@ -369,8 +370,16 @@ async def a_handler_that_raises_ends_one_stream_only(world: World) -> None:
 
 
 async def a_broken_invariant_is_not_contained(world: World) -> None:
+    await check_not_contained(world, InvariantBroken("what must not be"))
+
+
+async def a_failing_disk_is_not_contained(world: World) -> None:
+    await check_not_contained(world, StorageError("disk_failed", "an I/O error", "a disk"))
+
+
+async def check_not_contained(world: World, failure: Exception) -> None:
     async def break_it(stream: Stream) -> None:
-        raise InvariantBroken("what must not be")
+        raise failure
 
     broken = []
     async with world.open("ann") as ann:
@@ -381,7 +390,7 @@ async def a_broken_invariant_is_not_contained(world: World) -> None:
                     await ann.dial(bob.addresses()[0])
                     await ann.open_stream(bob.name, ECHO)
                     await trio.sleep_forever()
-        except* InvariantBroken as errors:
+        except* (InvariantBroken, StorageError) as errors:
             broken += [errors]
         assert broken
         await wait_until(lambda: ann.peers() == ())
@@ -502,6 +511,7 @@ CONTRACT: tuple[Promise, ...] = (
     a_reset_fails_the_calls_of_the_other_side,
     a_handler_that_raises_ends_one_stream_only,
     a_broken_invariant_is_not_contained,
+    a_failing_disk_is_not_contained,
     many_streams_follow_each_other,
     gossip_reaches_everybody_once,
     the_same_bytes_travel_once,

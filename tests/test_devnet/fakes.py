@@ -67,6 +67,7 @@ def make_status(epoch: int = 9, root: str = "ab", **changes: Any) -> dict[str, A
         "open": 0,
         "peers": 1,
         "alarm": None,
+        "reversals": 0,
         "checks": {"peers": {"ok": True}, "db": {"ok": True}},
     }
     return {**status, **changes}

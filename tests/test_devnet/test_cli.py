@@ -23,6 +23,7 @@ def devnet(tmp_path: Path) -> Devnet:
     [
         (["up", "-n", "4"], "devnet_differs"),
         (["up", "--seed", "8"], "devnet_differs"),
+        (["up", "--sealers", "2"], "devnet_differs"),
         (["up", "--param", "epoch_ms=500"], "devnet_differs"),
         (["up", "--param", "fast"], "bad_param"),
         (["demo", "--once"], "devnet_exists"),

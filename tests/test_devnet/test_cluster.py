@@ -40,11 +40,13 @@ def make_task(task_id: str, status: str, *states: str) -> dict[str, Any]:
             "recipient": "account",
             "amount": "5",
             "state": state,
+            "provisional": False,
             "claim_tx": f"claim-{task_id}-{place}" if state == "claimed" else None,
         }
         for place, state in enumerate(states)
     ]
-    return {"task_id": task_id, "status": status, "rewards": [{"entries": entries}]}
+    rewards = [{"entries": entries}]
+    return {"task_id": task_id, "status": status, "provisional": False, "rewards": rewards}
 
 
 def make_peer(name: str, *tasks: dict[str, Any], **changes: Any) -> FakeRemote:

@@ -206,3 +206,20 @@ def test_the_folder_comes_from_the_flag_then_the_environment_then_here(
     monkeypatch.setenv("MINESYNC_DEVNET_DIR", "/elsewhere")
     assert find_root() == Path("/elsewhere")
     assert find_root(Path("/flag")) == Path("/flag")
+
+
+def test_several_peers_seal_each_with_its_own_key(tmp_path: Path) -> None:
+    devnet = found_devnet(tmp_path / "net", 5, 7, sealers=4)
+    genesis = read_genesis(devnet.genesis_path)
+    sealing = [peer for peer in devnet.manifest.peers if peer.seals]
+    assert [peer.name for peer in sealing] == ["n1", "n2", "n3", "n4"]
+    assert genesis.sealers == tuple(sorted(bytes.fromhex(peer.account) for peer in sealing))
+    for peer in devnet.manifest.peers:
+        config = load_config(devnet.data_paths(peer.name).config).config
+        assert config.sealer.enabled is peer.seals
+
+
+@pytest.mark.parametrize("sealers", [0, 6, 32])
+def test_no_more_peers_can_seal_than_there_are(tmp_path: Path, sealers: int) -> None:
+    with pytest.raises(DevnetError, match="bad_sealers"):
+        found_devnet(tmp_path / "net", 5, 7, sealers=sealers)

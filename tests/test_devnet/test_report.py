@@ -13,7 +13,15 @@ from devnet.founding import found_devnet
 from devnet.layout import Devnet
 from devnet.live import Screen, draw_tasks, read_events
 from devnet.observe import NetworkView, PeerView, RewardView, TaskView
-from devnet.report import WIDTH, describe_claims, describe_tasks, render_peers, render_report
+from devnet.report import (
+    WIDTH,
+    describe_claims,
+    describe_tasks,
+    render_peers,
+    render_report,
+    render_reversals,
+    render_tasks,
+)
 from protocol.params import NANO_PER_COIN
 
 COIN = NANO_PER_COIN
@@ -109,6 +117,23 @@ def test_the_last_events_are_shown(devnet: Devnet) -> None:
     devnet.note_event("partition", groups=[["n1", "n2"], ["n3"]])
     shown = [line.split(" ", 1)[1] for line in read_events(devnet, 3)]
     assert shown == ["kill n2", "partition n1 n2 | n3"]
+
+
+def test_what_no_seal_has_fixed_is_told_apart(devnet: Devnet) -> None:
+    view = make_view(devnet)
+    done, other = view.tasks
+    shown = replace(view, tasks=(done, replace(other, is_provisional=True)))
+    assert render_tasks(view).endswith("1/2 rewards claimed")
+    assert render_tasks(shown).endswith("1/2 rewards claimed; 1 provisional")
+    paid = RewardView("e", "t", "account", COIN, "claimed")
+    assert paid.is_over
+    assert not replace(paid, is_provisional=True).is_over
+
+
+def test_reversals_are_counted_by_the_peer_that_showed_them(devnet: Devnet) -> None:
+    first, *others = make_view(devnet).peers
+    assert render_reversals([first, *others]) == "reversals: none"
+    assert render_reversals([replace(first, reversals=3), *others]) == "reversals: n1 3"
 
 
 def test_a_demonstration_is_over_when_all_is_paid() -> None:

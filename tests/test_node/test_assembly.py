@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from node.assembly import Ports, run_peer
 from node.clock import SystemClock
 from node.config import Config, RolesConfig, WorkerConfig
+from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
@@ -40,6 +41,7 @@ def some_ports(folder: Path, **changes: Any) -> Ports:
         rng=random.Random(1),
         signed=HighWater(folder / "signed"),
         sealed=HighWater(folder / "sealed"),
+        diary=DiaryFile(None),
         box=AnswerBox(None),
         open_worker=lambda role, line: RunningWorker(role),
         is_threaded=False,

@@ -132,6 +132,25 @@ def test_init_makes_a_directory_that_a_second_init_keeps(shell: Shell, tmp_path:
     assert shell.run("config", "check").code == 0
 
 
+def test_init_founds_a_network_that_others_seal_too(shell: Shell, tmp_path: Path) -> None:
+    friends = [tmp_path / name for name in ("one", "two", "three")]
+    addresses = []
+    for friend in friends:
+        made = shell.read("init", "--unencrypted", "--data-dir", str(friend))
+        addresses.append(made["accounts"][0])
+    flags = [word for address in addresses for word in ("--sealer", address)]
+    made = shell.read("init", "--new-network", "toy", "--unencrypted", *flags)
+    assert made["sealers"] == sorted([*addresses, *made["accounts"]])
+    assert read_genesis(shell.paths.genesis).sealers == tuple(map(bytes.fromhex, made["sealers"]))
+    words = ("init", "--genesis", str(shell.paths.genesis), "--data-dir", str(friends[0]))
+    assert "set sealer.enabled = true" in shell.run(*words).out
+    shell.refuse(Exit.USAGE, "init", "--sealer", addresses[0], "--data-dir", str(friends[1]))
+    other = str(tmp_path / "other")
+    new = ("init", "--new-network", "x", "--unencrypted", "--data-dir", other)
+    twice = shell.refuse(Exit.USAGE, *new, *flags, *flags)
+    assert "bad_sealers" in twice
+
+
 def test_init_joins_a_network_by_its_genesis_and_no_second_one(
     shell: Shell, tmp_path: Path
 ) -> None:

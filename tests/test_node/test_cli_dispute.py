@@ -140,6 +140,12 @@ def test_a_dispute_is_taken_back(ask: Ask) -> None:
     assert outcome.calls == [("dispute_withdraw", {"dispute_id": DISPUTE})]
 
 
+def test_an_opinion_is_published(ask: Ask) -> None:
+    outcome = ask("report", "publish", ANSWER, fraud_report=lambda **_: {"risk": 9_000})
+    assert outcome.calls == [("fraud_report", {"submission_id": ANSWER})]
+    assert "9000" in outcome.out
+
+
 def test_a_stake_is_shown_raised_and_taken_back(ask: Ask) -> None:
     stake = {"address": MINER, "status": "exiting", "stake": "5", "withdrawable_after": 40}
     outcome = ask("stake", "show", MINER, stake_get=lambda **_: stake)

@@ -77,6 +77,23 @@ def test_status_is_0_when_ready_and_1_with_the_failing_checks_when_not(ask: Ask)
     assert json.loads(outcome.out)["epoch"] == 7
 
 
+def test_status_tells_of_the_sealers_where_there_are_several(ask: Ask) -> None:
+    def show(signed: int, contradicted: int | None = None) -> dict[str, object]:
+        words: dict[str, object] = {"prevote": "nil", "precommit": None, "contradicted_at": None}
+        items = [{"signed_last": place < signed, **words} for place in range(4)]
+        items[0]["contradicted_at"] = contradicted
+        return {"quorum": 3, "round": 2, "items": items}
+
+    status = {"ready": True, "sealing": show(3, contradicted=9)}
+    out = " ".join(ask("status", node_status=lambda: status).out.split())
+    assert "sealers 3 of 4 signed the last seal, 3 must" in out
+    assert "next seal round 2, 4 voted" in out
+    assert "liars 1 of the sealers contradicted themselves" in out
+    alone = {"quorum": 1, "round": 0, "items": [{"signed_last": True}]}
+    outcome = ask("status", node_status=lambda: {"ready": True, "sealing": alone})
+    assert "sealers" not in outcome.out
+
+
 def test_a_publication_leaves_the_window_to_the_node(ask: Ask, tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text("x = 1\n")
@@ -153,7 +170,7 @@ def test_a_publication_that_makes_no_sense_is_not_sent(
 def test_hostile_text_of_a_task_is_shown_on_its_line(ask: Ask) -> None:
     outcome = ask("task", "list", task_list=page(a_task(), a_task(OTHER)))
     lines = outcome.out.rstrip("\n").split("\n")
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "ab1200000000" in lines[1]
     assert "12.5" in lines[1]
     shown = ask("task", "show", TASK, task_get=lambda task_id: a_task(task_id))

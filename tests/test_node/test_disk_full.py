@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from node.clock import SystemClock
 from node.config import MIB
+from node.diary_file import DiaryFile
 from node.disk_watch import POLL_S, DiskWatch
 from node.events import Broadcast
 from node.high_water import HighWater
@@ -19,7 +20,6 @@ from node.sealer import Sealer
 from node.state_manager import StateManager
 from node.transport.memory import MemoryNetwork
 from protocol.genesis import Genesis
-from protocol.messages import SealedIds
 from protocol.seals import Seal
 from storage.engine import Engine
 from storage.errors import Full, InUse, StorageError
@@ -27,6 +27,7 @@ from storage.memory import MemoryEngine
 from storage.store import Store
 from tests.support.builders import COIN, a_genesis, a_signer, a_task
 from tests.support.faulty import FaultyEngine, a_full_disk, an_io_error
+from tests.support.listeners import Listeners
 from tests.support.peers import TestPeer, connect_all, wait_until
 from tests.support.peers import a_genesis as a_cast_genesis
 from tests.support.rpc import RpcRefused, ServedPeer, a_served_peer
@@ -202,10 +203,10 @@ async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_si
     genesis = a_genesis()
     store = WatchedStore(engine, genesis)
     state = StateManager(genesis, store, Broadcast())
-    told: list[SealedIds] = []
-    mark = HighWater(tmp_path / "sealed")
-    clock = SystemClock()
-    sealer = Sealer(state, a_signer("sealer"), clock, mark, told.append)
+    peers = Listeners()
+    told = peers.seals
+    mark, diary = HighWater(tmp_path / "sealed"), DiaryFile(tmp_path / "diary")
+    sealer = Sealer(state, a_signer("sealer"), SystemClock(), mark, diary, peers)
     watch = DiskWatch(state, None, reserve_bytes=0, warn_bytes=0, resumed=[sealer.resume])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sealer.run)
@@ -220,10 +221,42 @@ async def test_a_sealer_on_a_full_disk_waits_and_then_writes_the_seal_that_it_si
         assert state.epoch == 2
         assert state.store.journal.seal(2) == store.signed[0] == store.signed[1]
         assert mark.get(a_signer("sealer").address) == 2
-        await trio.sleep(2)
+        await trio.sleep(1.5)
         assert state.epoch == 3
         nursery.cancel_scope.cancel()
     mark.close()
+    diary.close()
+
+
+async def test_a_diary_without_room_keeps_the_sealer_silent_until_there_is_some(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genesis = a_genesis()
+    state = StateManager(genesis, Store.in_memory(genesis), Broadcast())
+    peers = Listeners()
+    mark, diary = HighWater(tmp_path / "sealed"), DiaryFile(tmp_path / "diary")
+    sealer = Sealer(state, a_signer("sealer"), SystemClock(), mark, diary, peers)
+    watch = DiskWatch(state, None, reserve_bytes=0, warn_bytes=0, resumed=[sealer.resume])
+
+    def fill_up(handle: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sealer.run)
+        await trio.sleep(1.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", fill_up)
+            await trio.sleep(5)
+            watch.look()
+        assert (state.epoch, len(peers.seals)) == (1, 1)
+        assert mark.get(a_signer("sealer").address) == 1
+        watch.look()
+        assert state.epoch == 2
+        await trio.sleep(1.5)
+        assert state.epoch == 3
+        nursery.cancel_scope.cancel()
+    mark.close()
+    diary.close()
 
 
 async def test_a_full_peer_blames_nobody_answers_all_and_catches_up(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.damage.writes import (
 from tests.support.faulty import Fate, FaultyEngine, a_full_disk
 from tests.support.life import Life, Script, an_engine, read_rows, write_script
 
-EPOCHS = 28
+EPOCHS = 31
 SEED = 1
 WRITES_MIN = 200
 FATES = tuple(Fate)

@@ -14,6 +14,8 @@ from protocol.hashing import compute_content_hash
 from protocol.kinds.adjust_stake import compute_exit_epochs
 from protocol.phases import TaskStatus
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
+from protocol.schema import decode_record
+from storage.local_records import FraudAnalysis
 from tests.support.builders import (
     ARBITERS,
     COIN,
@@ -30,6 +32,7 @@ from tests.support.builders import (
 )
 from tests.support.court import BOND, a_court_genesis
 from tests.support.market import Market
+from tests.support.opinions import an_analysis
 from tests.support.rpc import RpcRefused, ServedPeer, a_served_peer
 
 JUDGES = (*VALIDATORS, *ARBITERS)
@@ -208,6 +211,27 @@ async def test_what_makes_no_sense_is_refused_with_its_reason(tmp_path: Path) ->
         with pytest.raises(RpcRefused) as caught:
             await court.door("bob").call("dispute_vote", dispute_id=dispute_id, choice="uphold")
         assert caught.value.name == "wrong_state"
+
+
+async def test_what_a_node_thinks_is_published_under_its_name(tmp_path: Path) -> None:
+    async with a_court(tmp_path) as court:
+        door, answer = court.door("azra"), bytes.fromhex(court.answer)
+        local = court.market.state.store.local
+        thought = replace(an_analysis("any", 9_000), submission_id=answer, task_id=court.task_id)
+        with pytest.raises(RpcRefused, match="no_such_analysis"):
+            await door.call("fraud_report", submission_id=court.answer)
+        local.put_analysis(replace(thought, overall_risk=7_000))
+        with pytest.raises(RpcRefused, match="bad_risk"):
+            await door.call("fraud_report", submission_id=court.answer)
+        local.put_analysis(thought)
+        reply = await door.call("fraud_report", submission_id=court.answer)
+        court.market.seal()
+        (shown,) = (await door.call("fraud_reports", submission_id=court.answer))["items"]
+        assert (shown["risk"], shown["reporter"]) == (9_000, an_address("azra").hex())
+        assert shown["analysis_hash"] == reply["analysis_hash"]
+        analysis = court.market.state.store.journal.blob(bytes.fromhex(reply["analysis_hash"]))
+        assert analysis is not None
+        assert decode_record(FraudAnalysis, analysis) == thought
 
 
 async def test_a_stake_is_raised_and_taken_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from protocol.params import SCALE
 from protocol.phases import ROUNDS_MAX, DisputeStatus, RewardState, SubmissionStatus, TaskStatus
 from protocol.records import RewardRole
 from protocol.reputation import PENALTY_POINTS, Violation
+from protocol.tables import FRAUD_REPORTS, report_key
 from tests.support.builders import COIN, STAKE, a_hash, an_address, name_of
 from tests.support.court import (
     BOND,
@@ -23,6 +24,7 @@ from tests.support.court import (
     close,
     hear,
     object_to,
+    report,
     seat_panel,
     withdraw,
 )
@@ -474,6 +476,20 @@ def test_without_a_majority_about_who_is_guilty_nobody_is() -> None:
     case = close(world, task_id)
     assert case.judgments[-1].choice is Choice.UPHOLD
     assert world.submission(task_id, "bob").forfeited == 0
+
+
+def test_a_report_is_an_opinion_and_moves_nothing_but_its_fee() -> None:
+    world = a_court()
+    task_id = a_shown_task(world, ["bob"])
+    bob, before, ledger = world.miner("bob"), world.balance("dave"), world.ledger
+    world.seal(report(world, "dave", task_id, "bob"))
+    assert world.balance("dave") == before - world.params.validate_fee
+    assert world.miner("bob") == bob
+    assert (world.ledger.escrowed, world.ledger.staked) == (ledger.escrowed, ledger.staked)
+    key = report_key(world.submission_id(task_id, "bob"), an_address("dave"))
+    filed = world.require(FRAUD_REPORTS, key)
+    assert (filed.risk, filed.analysis_hash) == (9_000, a_hash("analysis"))
+    assert (filed.task_id, filed.reported_at) == (task_id, world.epoch)
 
 
 def test_evidence_of_both_sides_is_in_the_file() -> None:

@@ -18,9 +18,10 @@ from protocol.phases import (
     TaskStatus,
     Trigger,
 )
+from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
 from protocol.tables import DISPUTES, REWARDS, dispute_key, reward_key
 from protocol.transactions import SignedTransaction
-from tests.support.builders import ARBITERS, VALIDATORS, an_address
+from tests.support.builders import ARBITERS, STAKE, VALIDATORS, an_address
 from tests.support.court import (
     a_court,
     a_court_genesis,
@@ -330,6 +331,29 @@ def test_an_appeal_that_nobody_hears_leaves_the_judgment_as_it_was() -> None:
     case = close(world, task_id)
     assert (case.status, len(case.judgments)) == (In.RESOLVED_FINAL, 1)
     assert world.task(task_id).status is At.CANCELLED
+
+
+def test_an_appeal_for_which_nobody_is_left_ends_at_once_with_the_judgment() -> None:
+    world = World()
+    world.seal(
+        world.register("bob", roles=ROLE_SOLVER),
+        *(world.register(who, roles=ROLE_VALIDATOR) for who in VALIDATORS),
+    )
+    task_id = a_judged_task(world, ["bob"])
+    outsiders = ("carol", "dave", "eve")
+    world.seal(*(world.register(who, roles=ROLE_VALIDATOR) for who in outsiders))
+    world.seal(object_to(world, "alice", task_id))
+    assert sorted(seat_panel(world, task_id)) == sorted(outsiders)
+    world.seal(*(arbitrate(world, who, task_id, Choice.VOID) for who in outsiders))
+    before = world.balance("bob")
+    world.seal(appeal(world, "bob", task_id))
+    world.seal()
+    case = case_of(world, task_id)
+    assert (case.status, case.hearing, case.panel) == (In.RESOLVED_FINAL, 1, ())
+    assert world.task(task_id).status is At.CANCELLED
+    # Nobody heard it, so nobody knows whether he was wrong: his deposit comes back.
+    assert world.balance("bob") == before - world.params.validate_fee + STAKE
+    check_whole_state(world.view.rows)
 
 
 def test_a_task_can_be_disputed_three_times_and_pays_at_last() -> None:

@@ -16,6 +16,7 @@ from tests.support.court import (
     close,
     hear,
     object_to,
+    report,
     seat_panel,
     withdraw,
 )
@@ -256,6 +257,39 @@ def withdrawal_while_answers_are_shown(world: World) -> SignedTransaction:
     return withdraw(world, "alice", task_id)
 
 
+# --------------------------------------------------------------------------------------- reports
+
+
+def report_by_the_miner_himself(world: World) -> SignedTransaction:
+    return report(world, "bob", a_shown_task(world), "bob")
+
+
+def report_by_a_stranger(world: World) -> SignedTransaction:
+    return report(world, "eve", a_shown_task(world), "bob")
+
+
+def report_of_a_hidden_answer(world: World) -> SignedTransaction:
+    task_id = world.open_task()
+    world.collect_answers(task_id, ["bob"])
+    return report(world, "carol", task_id, "bob")
+
+
+def report_of_no_answer(world: World) -> SignedTransaction:
+    return report(world, "vera", a_shown_task(world), "dave")
+
+
+def second_report(world: World) -> SignedTransaction:
+    task_id = a_shown_task(world)
+    world.seal(report(world, "dave", task_id, "bob"))
+    return report(world, "dave", task_id, "bob", risk=8_000)
+
+
+def late_report(world: World) -> SignedTransaction:
+    task_id = a_judged_task(world)
+    world.settle(task_id)
+    return report(world, "dave", task_id, "bob")
+
+
 # ------------------------------------------------------------------------- claims, votes, stakes
 
 
@@ -351,6 +385,12 @@ CASES = (
     Case("not_disputer", withdrawal_by_the_other_side),
     Case("wrong_state", withdrawal_from_the_court, loses=True),
     Case("too_early", withdrawal_while_answers_are_shown),
+    Case("own_answer", report_by_the_miner_himself),
+    Case("not_registered", report_by_a_stranger),
+    Case("not_revealed", report_of_a_hidden_answer),
+    Case("no_such_answer", report_of_no_answer),
+    Case("already_reported", second_report, loses=True),
+    Case("task_closed", late_report),
     Case("dispute_open", claim_while_disputed),
     Case("not_claimable", claim_of_a_revoked_entry),
     Case("convicted", vote_by_a_convicted_validator),

@@ -13,6 +13,7 @@ from protocol.accounts import find_unfunded
 from protocol.epoch import Epoch
 from protocol.fold import fold_epoch, fold_subject
 from protocol.invariants import check_whole_state
+from protocol.phases import TaskStatus
 from protocol.resolver import ConflictResolver, History, SealedSet, build_epoch
 from protocol.tables import DISPUTES, SUBMISSIONS, TASKS, VALIDATIONS
 from protocol.view import Key, MemoryView
@@ -83,6 +84,21 @@ def test_a_subject_folded_alone_is_what_it_is_among_all(program: bytes) -> None:
     for change in whole.changes:
         if change.table.name in own:
             assert alone[(change.table.name, change.key)] == change.after
+
+
+@settings(max_examples=200)
+@given(programs)
+def test_whatever_happened_everything_ends_by_itself(program: bytes) -> None:
+    world = run_program(program)
+    # Longer than all windows of a task and of a dispute, one after the other.
+    world.pass_until(world.epoch + 60)
+    assert world.view.due_tasks(world.epoch + 1_000) == []
+    for (name, _), row in world.view.rows.items():
+        if name == TASKS.name:
+            assert row.settled or row.status in (TaskStatus.EXPIRED, TaskStatus.CANCELLED)
+        elif name == DISPUTES.name:
+            assert row.closed_at is not None
+    check_whole_state(world.view.rows)
 
 
 def test_programs_reach_every_phase_most_rulings_and_every_kind_of_verdict() -> None:

@@ -34,7 +34,7 @@ from tests.support.builders import (
     an_address,
     an_answer,
 )
-from tests.support.court import EXHIBIT, a_dispute_opening, a_judgment, an_appeal
+from tests.support.court import EXHIBIT, a_dispute_opening, a_judgment, a_report, an_appeal
 from tests.support.world import World
 
 WORLD = World()
@@ -109,6 +109,7 @@ CASES = (
         a_judgment(ANSWER, Choice.VOID, validators=tuple(sorted((TASK, ANSWER)))[::-1]),
         "unsorted",
     ),
+    Case("report_fraud", a_report(ANSWER, risk=7_000), "bad_risk"),
     Case("adjust_stake", AdjustStake(StakeAction.EXIT, 0), "wrong_subject", subject=TASK),
     Case("adjust_stake", AdjustStake(StakeAction.DEPOSIT, 0), "bad_amount"),
     Case("adjust_stake", AdjustStake(StakeAction.EXIT, 1), "bad_amount"),
@@ -126,6 +127,7 @@ SOUND: dict[str, Any] = {
     "add_evidence": AddEvidence(ANSWER, EvidenceType.PRIOR_ART, a_hash("proof")),
     "vote_dispute": a_judgment(ANSWER, Choice.UPHOLD),
     "appeal_dispute": an_appeal(ANSWER),
+    "report_fraud": a_report(ANSWER),
     "withdraw_dispute": WithdrawDispute(ANSWER),
     "adjust_stake": AdjustStake(StakeAction.EXIT, 0),
 }

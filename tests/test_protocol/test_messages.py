@@ -1,5 +1,6 @@
 """Messages between peers: each survives its bytes, and bytes that are none blame the sender."""
 
+from dataclasses import replace
 from typing import get_type_hints
 
 import pytest
@@ -7,7 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import codec
+from protocol.ballots import (
+    PROPOSALS_PER_ROUND_MAX,
+    ROUND_MAX,
+    SHOWN_ROUNDS,
+    Backed,
+    Ballot,
+    DoubleBallot,
+    Proposal,
+    Quorum,
+    SealVote,
+    Shown,
+    Step,
+)
 from protocol.errors import InvariantBroken, PeerFault
+from protocol.genesis import SEALERS_MAX
 from protocol.messages import (
     GOSSIP_BYTES_MAX,
     GOSSIP_MESSAGES,
@@ -19,20 +34,28 @@ from protocol.messages import (
     STREAM_MESSAGES,
     WANT_IDS_MAX,
     Announcement,
+    BallotNotice,
+    Ballots,
     Blob,
     Bye,
+    DoubleBallotNotice,
     EvidenceNotice,
+    GetBallots,
     GetBlob,
     GetChain,
     GetIds,
     GetSeals,
+    GetSet,
     Hello,
     Ids,
     Items,
+    ProposalNotice,
     Ranges,
     SealedIds,
     SealNotice,
     Seals,
+    SealVoteNotice,
+    SetIds,
     Status,
     Taken,
     Transactions,
@@ -43,10 +66,20 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
+from protocol.seals import SealContent, Vote
 from protocol.transactions import WIRE_BYTES_MAX
 
 ID = bytes(range(32))
 STATUS = Status(7, ID, 3, bytes(16), ID)
+CONTENT = SealContent(8, ID, ID, 2, ID, ID, 0)
+VOTE = Vote(ID, bytes(64))
+PREVOTE = Ballot(8, 3, Step.PREVOTE, None, ID, bytes(64))
+PROPOSAL = Proposal(Ballot(8, 3, Step.PROPOSE, ID, ID, bytes(64)), CONTENT, Quorum(2, (VOTE, VOTE)))
+SEAL_VOTE = SealVote(CONTENT, VOTE)
+DOUBLE = DoubleBallot(PREVOTE, Ballot(8, 3, Step.PREVOTE, ID, ID, bytes(64)))
+SHOWN = Shown((PROPOSAL,), (PREVOTE,), (SEAL_VOTE,), Backed(CONTENT, Quorum(2, (VOTE,))), (DOUBLE,))
+FULL = Quorum(ROUND_MAX, (VOTE,) * SEALERS_MAX)
+"""A quorum of everybody, in the largest network there is."""
 STREAM = (
     Hello(1, bytes(8), "minesync", STATUS),
     STATUS,
@@ -62,12 +95,20 @@ STREAM = (
     Blob(ID, 100, 0, b"data"),
     Bye("wrong_network", "found another"),
     GetChain(ID, 0, (1 << 63) - 1),
+    GetBallots(8, bytes(16)),
+    Ballots(8, SHOWN),
+    GetSet(ID, 16_384),
+    SetIds(ID, 16_384, ID * 2),
 )
 GOSSIP = (
     Transactions((b"wire",)),
     Announcement("peer", ID),
     SealNotice(SealedIds(b"seal", None)),
     EvidenceNotice(b"proof"),
+    BallotNotice(PREVOTE),
+    ProposalNotice("peer", PROPOSAL, ID * 2),
+    SealVoteNotice(SEAL_VOTE),
+    DoubleBallotNotice(DOUBLE),
 )
 
 
@@ -165,11 +206,26 @@ def test_the_largest_of_each_fits_its_frame() -> None:
         Seals((SealedIds(bytes(8_192), bytes(32 * PACKED_IDS_MAX)),)),
         Items(tuple(bytes(ITEMS_BYTES_MAX // 512) for _ in range(512)), ()),
         Items((), (bytes(2 * WIRE_BYTES_MAX + 64),) * 15),
+        Ballots(
+            8,
+            Shown(
+                (replace(PROPOSAL, polka=FULL),) * SHOWN_ROUNDS * PROPOSALS_PER_ROUND_MAX,
+                (replace(PREVOTE, value=ID, round=ROUND_MAX),) * (2 * SHOWN_ROUNDS * SEALERS_MAX),
+                (SEAL_VOTE,) * SEALERS_MAX,
+                Backed(CONTENT, FULL),
+                (DOUBLE,) * SEALERS_MAX,
+            ),
+        ),
+        SetIds(ID, 0, bytes(32 * PACKED_IDS_MAX)),
     )
     assert all(len(encode_message(message)) <= MESSAGE_BYTES_MAX for message in largest)
+    # Items and depth have bounds of their own.
+    assert all(decode_stream_message(encode_message(message)) == message for message in largest)
     notices = (
         SealNotice(SealedIds(bytes(8_192), bytes(32 * GOSSIP_SEAL_IDS_MAX))),
         EvidenceNotice(bytes(2 * WIRE_BYTES_MAX + 64)),
         Announcement("x" * 128, bytes(32 * GOSSIP_SEAL_IDS_MAX)),
+        ProposalNotice("x" * 128, replace(PROPOSAL, polka=FULL), bytes(32 * GOSSIP_SEAL_IDS_MAX)),
     )
     assert all(len(encode_message(notice)) <= GOSSIP_BYTES_MAX for notice in notices)
+    assert all(decode_gossip_message(encode_message(notice)) == notice for notice in notices)

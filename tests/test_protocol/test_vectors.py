@@ -29,7 +29,7 @@ from tests.support.builders import (
     a_vote,
     an_answer,
 )
-from tests.support.court import a_dispute_opening, a_judgment, an_appeal
+from tests.support.court import a_dispute_opening, a_judgment, a_report, an_appeal
 from tests.support.world import World
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -66,6 +66,7 @@ def build_payloads(network: bytes) -> dict[str, list[Any]]:
             a_judgment(DISPUTE, Choice.SPLIT, share=2_500, hearing=2),
         ],
         "appeal_dispute": [an_appeal(DISPUTE), an_appeal(DISPUTE, hearing=1, evidence=None)],
+        "report_fraud": [a_report(ANSWER), a_report(ANSWER, risk=10_000, ruleset=65_535)],
         "withdraw_dispute": [WithdrawDispute(DISPUTE)],
         "adjust_stake": [
             AdjustStake(StakeAction.DEPOSIT, 5 * 10**9),

@@ -23,7 +23,7 @@ from tests.support.builders import a_genesis
 from tests.support.engines import WatchedEngine
 from tests.support.golden import BLOB_SIZES, build_store, load_golden, make_blobs, read_rows
 
-ADDED = {"blob_pieces": 2, "tombstones": 3}
+ADDED = {"blob_pieces": 2, "tombstones": 3, "fraud_reports": 4}
 """Tables by the schema that added them."""
 OLD_SCHEMAS = range(1, SCHEMA)
 

@@ -10,7 +10,16 @@ import pytest
 from protocol.errors import Rejected
 from protocol.phases import RewardState, TaskStatus
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
-from protocol.tables import MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS, VALIDATIONS
+from protocol.tables import (
+    DISPUTES,
+    FRAUD_REPORTS,
+    MINERS,
+    REWARDS,
+    RULINGS,
+    SUBMISSIONS,
+    TASKS,
+    VALIDATIONS,
+)
 from storage.indexes import is_active
 from storage.queries import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, Page
 from storage.store import Store
@@ -57,6 +66,8 @@ def test_every_list_is_complete_at_every_page_size(world: StoredWorld) -> None:
     submissions = read_table(world, SUBMISSIONS.name)
     validations = read_table(world, VALIDATIONS.name)
     rulings = read_table(world, RULINGS.name)
+    reports = read_table(world, FRAUD_REPORTS.name)
+    assert reports
     assert min(map(len, (tasks, miners, submissions, validations, rulings))) > 5
     lists: list[tuple[Ask, list[Any]]] = [
         (queries.tasks, tasks),
@@ -70,6 +81,7 @@ def test_every_list_is_complete_at_every_page_size(world: StoredWorld) -> None:
         (lambda n, c: queries.tasks_by_type("code_analysis", n, c), []),
         (lambda n, c: queries.miners_by_specialization(SLUG, n, c), miners),
         (lambda n, c: queries.accounts(n, c), read_table(world, "accounts")),
+        (queries.disputes, read_table(world, DISPUTES.name)),
     ]
     assert as_set(list(queries.active_tasks())) == as_set(
         [task for task in tasks if is_active(task)]
@@ -94,10 +106,14 @@ def test_every_list_is_complete_at_every_page_size(world: StoredWorld) -> None:
         lists.append((partial(queries.rulings_of_subject, key), some))
         some = [row for row in read_table(world, REWARDS.name) if row.task_id == key]
         lists.append((partial(queries.distributions_of_task, key), some))
+        some = [row for row in read_table(world, DISPUTES.name) if row.task_id == key]
+        lists.append((partial(queries.disputes_of_task, key), some))
     for submission in submissions:
         key = submission.submission_id
         some = [row for row in validations if row.submission_id == key]
         lists.append((partial(queries.validations_of_submission, key), some))
+        some = [row for row in reports if row.submission_id == key]
+        lists.append((partial(queries.fraud_reports_of_submission, key), some))
     for epoch in range(world.epoch + 1):
         some = [row for row in rulings if row.epoch == epoch]
         lists.append((partial(queries.rulings_of_epoch, epoch), some))

@@ -82,7 +82,8 @@ async def test_what_is_damaged_or_missing_is_one_line_and_changes_nothing(
     assert "Traceback" not in peer.log.read_text()
     after = look(peer.paths.root)
     assert {name: after.get(name) for name in before} == before
-    assert not set(after) - set(before) - {"signed_seq", "sealed_epoch"}
+    marks = {"signed_seq", "sealed_epoch", "sealer_diary.0", "sealer_diary.1"}
+    assert not set(after) - set(before) - marks
 
 
 async def test_a_peer_of_another_network_is_named_and_kept_away(

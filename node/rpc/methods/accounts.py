@@ -31,8 +31,8 @@ def get_account(peer: Peer, *, address: bytes | None) -> dict[str, Any]:
     if account is None:
         raise not_found("no_such_account", address)
     provisional = state.open.get(ACCOUNTS, address)
-    shown = show_account(account, provisional.balance if provisional else account.balance)
-    shown["next_seq"] = state.next_link(address)[0]
+    available = provisional.balance if provisional else account.balance
+    shown = show_account(account, available, state.next_link(address)[0])
     miner = state.store.view.get(MINERS, address)
     shown["staked"] = str(miner.stake if miner else 0)
     unclaimed = state.store.queries.unclaimed_rewards(address, PAGE_ITEMS_MAX).items

@@ -22,15 +22,22 @@ def get_answer(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
         raise not_found("no_such_answer", submission_id)
     shown = show_submission(submission, state.store.view.get(SUBMISSIONS, submission_id))
     shown["content"] = show_data(read_content(peer, submission))
-    task = state.open.get(TASKS, submission.task_id)
-    rounds = range(task.lifecycle.round + 1 if task else 1)
-    votes = (
-        state.open.get(VALIDATIONS, validation_key(submission_id, validator, round_))
-        for validator in submission.votes
-        for round_ in rounds
-    )
-    shown["validations"] = [show_validation(vote) for vote in votes if vote is not None]
+    shown["validations"] = show_votes(peer, submission)
     shown["as_of"] = show_as_of(state)
+    return shown
+
+
+def show_votes(peer: Peer, submission: Submission) -> list[dict[str, Any]]:
+    """Return the votes on an answer, those of all rounds."""
+    state = peer.state
+    task = state.open.get(TASKS, submission.task_id)
+    shown = []
+    for validator in submission.votes:
+        for round_ in range(task.lifecycle.round + 1 if task else 1):
+            key = validation_key(submission.submission_id, validator, round_)
+            vote = state.open.get(VALIDATIONS, key)
+            if vote is not None:
+                shown.append(show_validation(vote, state.store.view.get(VALIDATIONS, key)))
     return shown
 
 

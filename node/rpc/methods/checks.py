@@ -6,8 +6,8 @@ import trio
 
 from node.peer import Peer
 from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
-from node.rpc.pages import build_page, show_as_of
-from node.rpc.views import show_ruling
+from node.rpc.pages import build_page, read_cursor, show_as_of
+from node.rpc.views import show_reversal, show_ruling
 from node.state_check import StateReport, check_state
 from protocol.fold import rule_evidence
 from protocol.records import Ruling
@@ -56,11 +56,27 @@ def list_evidence(peer: Peer) -> dict[str, Any]:
             "author": row.author.hex(),
             "seq": row.seq,
             "sealed_epoch": row.sealed,
+            "provisional": row.sealed is None,
             "proof": "0x" + row.proof.hex(),
         }
         for evidence_id, row in peer.state.store.journal.all_evidence()
     ]
     return {"items": items, "next_cursor": None, "as_of": show_as_of(peer.state)}
+
+
+def list_reversals(peer: Peer, *, limit: int, cursor: str) -> dict[str, Any]:
+    """Return provisional results of this node that a seal changed, the latest first.
+
+    Only the latest are kept; `total` counts all. Other nodes showed other things.
+    """
+    records = peer.state.store.local.reversals
+    page = records.page(limit, read_cursor(cursor))
+    return {
+        "items": [show_reversal(one) for one in page.items],
+        "next_cursor": None if page.cursor is None else page.cursor.hex(),
+        "total": records.total,
+        "as_of": show_as_of(peer.state),
+    }
 
 
 async def run_check(peer: Peer) -> dict[str, Any]:
@@ -102,6 +118,12 @@ METHODS = (
         list_conflicts,
         "What the rules refused, and what it lost to.",
         (Param("task_id", read_id, "only of this task", None), LIMIT, CURSOR),
+    ),
+    Method(
+        "check_reversals",
+        list_reversals,
+        "What this node showed as provisional and a seal made otherwise.",
+        (LIMIT, CURSOR),
     ),
     Method("check_evidence", list_evidence, "Every equivocation there is proof of."),
     Method(

@@ -23,7 +23,7 @@ def get_miner(peer: Peer, *, address: bytes | None) -> dict[str, Any]:
     if miner is None:
         raise not_found("no_such_miner", address)
     sealed = state.store.view.get(MINERS, address)
-    return {**show_miner(miner), "provisional": miner != sealed, "as_of": show_as_of(state)}
+    return {**show_miner(miner, sealed), "as_of": show_as_of(state)}
 
 
 def list_miners(peer: Peer, *, role: str | None, limit: int, cursor: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def list_miners(peer: Peer, *, role: str | None, limit: int, cursor: str) -> dic
         compute_order=lambda miner: miner.address,
         is_wanted=is_wanted,
         read_sealed=read_sealed,
-        show=lambda miner, sealed: {**show_miner(miner), "provisional": miner != sealed},
+        show=show_miner,
     )
 
 

@@ -99,6 +99,7 @@ def read_sync_status(peer: Peer) -> dict[str, Any]:
         "open": status.open_count,
         "open_fingerprint": status.open_fingerprint.hex(),
         "effective": len(state.open.effective),
+        "provisional": status.open_count > 0,
         "missing_links": len(state.open.missing_links(64)),
         "peers": len(records),
         "peers_equal": sum(record.equal for record in records),

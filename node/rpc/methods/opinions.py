@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from node.peer import Peer
 from node.rpc.errors import not_found
-from node.rpc.method import CURSOR, LIMIT, Method, Param, bad_param, read_id
+from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
 from node.rpc.methods.accounts import choose_address
 from node.rpc.opinion_views import (
     show_analysis,
@@ -12,8 +12,13 @@ from node.rpc.opinion_views import (
     show_analytics,
     show_behavior,
     show_metrics,
+    show_report,
 )
-from node.rpc.pages import show_as_of
+from node.rpc.pages import build_table_page, read_cursor, show_as_of
+from protocol.hashing import compute_content_hash
+from protocol.kinds.report_fraud import ReportFraud
+from protocol.schema import encode_record
+from protocol.tables import FRAUD_REPORTS, report_key
 from storage.queries import Page
 
 T = TypeVar("T")
@@ -27,9 +32,41 @@ def get_fraud(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
     return {**show_analysis(analysis), "as_of": _show_as_of(peer)}
 
 
+async def report_fraud(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
+    """Publish what this node thinks of an answer; the analysis is stored for whoever asks."""
+    analysis = peer.state.store.local.analysis(submission_id)
+    if analysis is None:
+        raise not_found("no_such_analysis", submission_id)
+    data = encode_record(analysis)
+    content_hash = compute_content_hash(data)
+    peer.state.store.put_blob(content_hash, data)
+    payload = ReportFraud(submission_id, analysis.overall_risk, analysis.ruleset, content_hash)
+    author = peer.require_author()
+    tx = await author.submit("report_fraud", payload, subject=analysis.task_id)
+    return {"tx_id": tx.tx_id.hex(), "risk": payload.risk, "analysis_hash": content_hash.hex()}
+
+
+def list_reports(peer: Peer, *, submission_id: bytes, limit: int, cursor: str) -> dict[str, Any]:
+    """Return what people have published of an answer, by reporter."""
+    queries = peer.state.store.queries
+    return build_table_page(
+        peer.state,
+        FRAUD_REPORTS,
+        limit=limit,
+        cursor=cursor,
+        get_key=lambda report: report_key(report.submission_id, report.reporter),
+        compute_order=lambda report: report.reporter,
+        is_wanted=lambda report: report.submission_id == submission_id,
+        read_sealed=lambda items, place: queries.fraud_reports_of_submission(
+            submission_id, items, place
+        ),
+        show=show_report,
+    )
+
+
 def list_flagged(peer: Peer, *, limit: int, cursor: str) -> dict[str, Any]:
     """Return the answers that this node flags, those of the highest risk first."""
-    page = peer.state.store.local.flagged(limit, _read_cursor(cursor))
+    page = peer.state.store.local.flagged(limit, read_cursor(cursor))
     return _wrap(peer, page, [show_analysis_briefly(one) for one in page.items])
 
 
@@ -52,7 +89,7 @@ def get_latest_metrics(peer: Peer) -> dict[str, Any]:
 
 def list_metrics(peer: Peer, *, limit: int, cursor: str) -> dict[str, Any]:
     """Return the network's figures epoch by epoch, the latest first."""
-    page = peer.state.store.local.all_metrics(limit, _read_cursor(cursor))
+    page = peer.state.store.local.all_metrics(limit, read_cursor(cursor))
     return _wrap(peer, page, [show_metrics(one) for one in page.items])
 
 
@@ -76,13 +113,6 @@ def _wrap(peer: Peer, page: Page[T], items: list[dict[str, Any]]) -> dict[str, A
     return {"items": items, "next_cursor": cursor, "as_of": _show_as_of(peer)}
 
 
-def _read_cursor(cursor: str) -> bytes | None:
-    try:
-        return bytes.fromhex(cursor) or None
-    except ValueError as error:
-        raise bad_param("cursor", repr(cursor[:40]), "next_cursor of the page before") from error
-
-
 _ADDRESS = Param("address", read_id, "address; the node's own by default", None)
 
 METHODS = (
@@ -91,6 +121,18 @@ METHODS = (
         get_fraud,
         "What this node thinks of one answer.",
         (Param("submission_id", read_id, "id of an answer"),),
+    ),
+    Method(
+        "fraud_report",
+        report_fraud,
+        "Publish what this node thinks of an answer.",
+        (Param("submission_id", read_id, "id of an answer"),),
+    ),
+    Method(
+        "fraud_reports",
+        list_reports,
+        "What was published of an answer.",
+        (Param("submission_id", read_id, "id of an answer"), LIMIT, CURSOR),
     ),
     Method("fraud_flagged", list_flagged, "The answers that this node flags.", (LIMIT, CURSOR)),
     Method("behavior_get", get_behavior, "How a miner behaves.", (_ADDRESS,)),

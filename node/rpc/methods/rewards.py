@@ -1,35 +1,71 @@
 """reward_*: what is owed to an account, and collecting it."""
 
+from dataclasses import replace
 from typing import Any
 
 from node.peer import Peer
 from node.roles.claimer import find_claimable, submit_claim
 from node.rpc.errors import not_found
-from node.rpc.method import CURSOR, LIMIT, Method, Param, bad_param, read_id
+from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
 from node.rpc.methods.accounts import choose_address
-from node.rpc.pages import show_as_of
+from node.rpc.pages import build_page
 from node.rpc.views import show_reward_entry
+from protocol.phases import RewardState
+from protocol.records import RewardDistribution, RewardEntry
+from protocol.tables import REWARDS, reward_key
+from storage.queries import Unclaimed
 
 CLAIMS_MAX = 64
 """Entries collected by one call; a further call collects the rest."""
 
+_OWED = (RewardState.LOCKED, RewardState.CLAIMABLE)
+
 
 def list_rewards(peer: Peer, *, address: bytes | None, limit: int, cursor: str) -> dict[str, Any]:
-    """Return what an account has not collected yet, the oldest first."""
+    """Return what an account has not collected yet, the oldest first.
+
+    An entry that a claim waits for stays until a seal has taken the claim in.
+    """
     state = peer.state
-    address = choose_address(peer, address)
-    try:
-        place = bytes.fromhex(cursor) or None
-    except ValueError as error:
-        raise bad_param("cursor", repr(cursor[:40]), "next_cursor of the page before") from error
-    page = state.store.queries.unclaimed_rewards(address, limit, place)
-    items = []
-    for one in page.items:
-        shown = show_reward_entry(one.entry, one.task_id, one.round)
-        shown["claimable_after"] = one.claimable_after
-        items.append(shown)
-    next_cursor = None if page.cursor is None else page.cursor.hex()
-    return {"items": items, "next_cursor": next_cursor, "as_of": show_as_of(state)}
+    queries, view = state.store.queries, state.store.view
+    recipient = choose_address(peer, address)
+
+    def find_sealed(one: Unclaimed) -> RewardEntry | None:
+        sealed = view.get(REWARDS, reward_key(one.task_id, one.round))
+        return None if sealed is None else _find_entry(sealed, one.entry.entry_id)
+
+    def refresh(one: Unclaimed) -> Unclaimed | None:
+        row = state.open.get(REWARDS, reward_key(one.task_id, one.round))
+        entry = None if row is None else _find_entry(row, one.entry.entry_id)
+        return None if entry is None else replace(one, entry=entry)
+
+    def show(one: Unclaimed) -> dict[str, Any]:
+        shown = show_reward_entry(one.entry, find_sealed(one), one.task_id, one.round)
+        return {**shown, "claimable_after": one.claimable_after}
+
+    fresh = [
+        Unclaimed(row.task_id, row.round, row.claimable_after, entry)
+        for row in state.open.rows(REWARDS).values()
+        for entry in row.entries
+        if entry.recipient == recipient and entry.state in _OWED
+    ]
+    return build_page(
+        state,
+        limit=limit,
+        cursor=cursor,
+        open_rows=[(one.entry.entry_id, one) for one in fresh if not _is_owed(find_sealed(one))],
+        read_sealed=lambda items, place: queries.unclaimed_rewards(recipient, items, place),
+        show=show,
+        refresh=refresh,
+    )
+
+
+def _find_entry(row: RewardDistribution, entry_id: bytes) -> RewardEntry | None:
+    return next((entry for entry in row.entries if entry.entry_id == entry_id), None)
+
+
+def _is_owed(entry: RewardEntry | None) -> bool:
+    return entry is not None and entry.state in _OWED
 
 
 async def claim(peer: Peer, *, entry_id: bytes | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from node.peer import Peer
 from node.rpc.errors import NOT_READY, RpcFault
 from node.rpc.health import is_ready, run_checks
 from node.rpc.method import Method, Param, read_text
+from node.rpc.sealing_view import show_sealing
 from node.version import VERSION
 from protocol.transactions import VERSION as TX_VERSION
 
@@ -53,9 +54,13 @@ def read_status(peer: Peer) -> dict[str, Any]:
         "sealed": totals.sealed,
         "evidence": totals.evidence,
         "rows": totals.rows,
+        "sealing": show_sealing(state),
         "peers": len(peer.transport.peers()),
         "gossip_dropped": peer.transport.gossip_dropped,
+        "provisional": state.open.count > 0,
         "tasks_active": peer.counts.read(),
+        "tasks_sealed": peer.counts.read_sealed(),
+        "reversals": state.store.local.reversals.total,
     }
 
 

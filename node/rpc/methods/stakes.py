@@ -19,12 +19,15 @@ def get_stake(peer: Peer, *, address: bytes | None) -> dict[str, Any]:
     miner = state.open.get(MINERS, address)
     if miner is None:
         raise not_found("no_such_miner", address)
+    sealed = state.store.view.get(MINERS, address)
     until = None
     if miner.status is MinerStatus.EXITING:
         until = miner.last_active + compute_exit_epochs(peer.genesis.params)
     return {
         "address": address.hex(),
         "status": get_label(miner.status),
+        "provisional": miner != sealed,
+        "sealed_status": None if sealed is None else get_label(sealed.status),
         "stake": str(miner.stake),
         "forfeited": str(miner.forfeited),
         "withdrawable_after": until,

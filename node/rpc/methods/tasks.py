@@ -15,23 +15,17 @@ from node.rpc.method import (
     read_object,
     read_text,
 )
-from node.rpc.methods.answers import list_answers
+from node.rpc.methods.answers import list_answers, show_votes
 from node.rpc.pages import build_table_page, show_as_of
 from node.rpc.terms import read_terms
-from node.rpc.views import (
-    show_distribution,
-    show_submission,
-    show_task,
-    show_task_briefly,
-    show_validation,
-)
+from node.rpc.views import show_distribution, show_submission, show_task, show_task_briefly
 from protocol import kinds
 from protocol.fees import compute_publish_fee
 from protocol.hashing import compute_content_hash
 from protocol.kinds.cancel_task import CancelTask
 from protocol.phases import TaskStatus, get_label
-from protocol.records import Submission, Task
-from protocol.tables import ACCOUNTS, REWARDS, SUBMISSIONS, TASKS, VALIDATIONS, reward_key
+from protocol.records import Task
+from protocol.tables import ACCOUNTS, REWARDS, SUBMISSIONS, TASKS, reward_key
 from protocol.task_types import BLOB_BYTES_MAX, TaskTerms
 from storage.queries import Page
 
@@ -63,11 +57,13 @@ def estimate(
     size = ENVELOPE_BYTES + len(typed.title) + len(typed.description) + typed.data_bytes
     fee = compute_publish_fee(peer.genesis.params, typed.difficulty, size, typed.reward)
     account = peer.state.open.get(ACCOUNTS, author.address)
+    sealed = peer.state.store.view.get(ACCOUNTS, author.address)
     return {
         "fee": str(fee),
         "reward": str(typed.reward),
         "total": str(fee + typed.reward),
         "balance": str(account.balance if account else 0),
+        "provisional": account != sealed,
     }
 
 
@@ -76,14 +72,14 @@ def get_task(peer: Peer, *, task_id: bytes) -> dict[str, Any]:
     state = peer.state
     task = require_task(peer, task_id)
     shown = show_task(task, state.store.view.get(TASKS, task_id))
-    shown["submissions"] = [
-        _show_judged(peer, task, one.submission_id) for one in task.participants
-    ]
-    distributions = (
-        state.open.get(REWARDS, reward_key(task_id, round_))
-        for round_ in range(task.lifecycle.round + 1)
-    )
-    shown["rewards"] = [show_distribution(one) for one in distributions if one is not None]
+    shown["submissions"] = [_show_judged(peer, one.submission_id) for one in task.participants]
+    shown["rewards"] = []
+    for round_ in range(task.lifecycle.round + 1):
+        key = reward_key(task_id, round_)
+        distribution = state.open.get(REWARDS, key)
+        if distribution is not None:
+            sealed = state.store.view.get(REWARDS, key)
+            shown["rewards"].append(show_distribution(distribution, sealed))
     shown["has_data"] = task.terms.data_bytes == 0 or state.store.journal.has_blob(
         task.terms.data_hash
     )
@@ -170,19 +166,12 @@ def _read_offer(
     return read_terms(terms, peer.genesis.params, content_hash or b"", size)
 
 
-def _show_judged(peer: Peer, task: Task, submission_id: bytes) -> dict[str, Any]:
-    view = peer.state.open
-    submission: Submission | None = view.get(SUBMISSIONS, submission_id)
+def _show_judged(peer: Peer, submission_id: bytes) -> dict[str, Any]:
+    submission = peer.state.open.get(SUBMISSIONS, submission_id)
     if submission is None:
         raise not_found("no_such_answer", submission_id)
-    shown = show_submission(submission, peer.state.store.view.get(SUBMISSIONS, submission_id))
-    votes = (
-        view.get(VALIDATIONS, submission_id + validator + bytes([round_]))
-        for validator in submission.votes
-        for round_ in range(task.lifecycle.round + 1)
-    )
-    shown["validations"] = [show_validation(vote) for vote in votes if vote is not None]
-    return shown
+    sealed = peer.state.store.view.get(SUBMISSIONS, submission_id)
+    return {**show_submission(submission, sealed), "validations": show_votes(peer, submission)}
 
 
 def _read_status(name: str, value: Any) -> TaskStatus:

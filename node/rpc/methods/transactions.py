@@ -92,7 +92,8 @@ def show_state(peer: Peer, tx: SignedTransaction) -> dict[str, Any]:
 
     `state` is `open`; `waiting` (something of its author's is missing here); `applied` or `ruled`
     once sealed; `pruned` when clean-up may have dropped the ruling; `dead` when no seal can take it
-    in any more. While it is open, a ruling is what the next seal would say.
+    in any more. While it is open, a ruling is what the next seal would say. Provisional are `open`,
+    `waiting`, and `dead` for evidence that no seal took in yet.
     """
     state = peer.state
     epoch = state.store.journal.sealed_epoch(tx.tx_id)
@@ -108,9 +109,10 @@ def show_state(peer: Peer, tx: SignedTransaction) -> dict[str, Any]:
         name = "open" if is_effective else "waiting"
         is_provisional = True
     else:
-        ruling, name, is_provisional = None, "dead", False
+        ruling, name = None, "dead"
+        is_provisional = state.open.find_end(tx) is None
     shown = None if ruling is None else show_ruling(ruling, is_provisional=is_provisional)
-    return {"state": name, "sealed_epoch": epoch, "ruling": shown}
+    return {"state": name, "provisional": is_provisional, "sealed_epoch": epoch, "ruling": shown}
 
 
 _TX_ID = Param("tx_id", read_id, "id of a transaction")

@@ -1,0 +1,188 @@
+"""From a seed to a plan: which peers, which weather, what is done to them and when.
+
+Swarm testing: each feature is left out of about half of the plans, so that no feature hides what
+others would show. Every choice is in the plan that comes out; the seed itself is only the source of
+the draws while it runs.
+"""
+
+import random
+from collections.abc import Callable
+
+from devnet.sim.fates import Weather
+from devnet.sim.plan import (
+    CORE,
+    HABITS,
+    LIES,
+    LIVENESS,
+    NODE,
+    SAFETY,
+    Event,
+    Plan,
+)
+
+DAY_MS = 86_400_000
+SAFETY_SHARE = 0.25
+LIARS_SHARE_MAX = 0.9
+EPOCH_MS = 1_000
+
+_PEERS = {
+    CORE: (2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 8, 12),
+    NODE: (2, 3, 3, 4, 4, 5, 6, 8),
+}
+"""Most bugs need few peers, and large networks cost as much as many small ones."""
+FULL_MESH_PEERS_MAX = 5
+_CALM_EPOCHS = {CORE: (5, 10), NODE: (10, 20)}
+_LONG_SHARE = 0.15
+"""Of the plans: twice as long, so that whole lives of tasks fit between two faults."""
+_CONVERGE_MS = {CORE: 30_000, NODE: 180_000}
+"""P14: a node waits up to a minute before it tries again whom it could not reach."""
+
+
+class _Draws:
+    """The choices for one plan."""
+
+    def __init__(self, layer: str, seed: int) -> None:
+        self.rng = random.Random(f"minesync plan/1 {layer} {seed}")
+
+    def is_on(self, share: float = 0.5) -> bool:
+        return self.rng.random() < share
+
+    def pick(self, least: int, most: int) -> int:
+        return self.rng.randint(least, most)
+
+    def number(self) -> int:
+        return self.rng.getrandbits(16)
+
+
+def make_plan(layer: str, seed: int) -> Plan:
+    """Return the plan of a seed."""
+    draws = _Draws(layer, seed)
+    peers = draws.rng.choice(_PEERS[layer])
+    mode = SAFETY if draws.is_on(SAFETY_SHARE) else LIVENESS
+    calm_ms = draws.pick(*_CALM_EPOCHS[layer]) * EPOCH_MS * (2 if draws.is_on(_LONG_SHARE) else 1)
+    habits = _draw_habits(draws, peers)
+    honest = [peer for peer in range(peers) if not habits[peer]]
+    lost: tuple[int, ...] = ()
+    if len(honest) > 2 and draws.is_on(0.25):
+        lost = (draws.rng.choice(honest[1:]),)
+    events = [
+        *_draw_workload(draws, peers, calm_ms),
+        *_draw_faults(draws, peers, calm_ms),
+        *_draw_lies(draws, habits, calm_ms),
+    ]
+    end_ms = calm_ms + _CONVERGE_MS[layer]
+    return Plan(
+        layer=layer,
+        mode=mode,
+        seed=seed,
+        peers=peers,
+        links=draws.rng.choice((0, 0, 2, 3) if peers <= FULL_MESH_PEERS_MAX else (2, 3, 4)),
+        late_epochs=draws.rng.choice((1, 2, 4, 8, 20)),
+        buggify=draws.pick(10, 300) if draws.is_on() else 0,
+        clock_offsets_ms=tuple(
+            draws.pick(-DAY_MS, DAY_MS) if draws.is_on() else 0 for _ in range(peers)
+        ),
+        habits=habits,
+        lost=lost,
+        weather=_draw_weather(draws),
+        calm_ms=calm_ms,
+        end_ms=calm_ms if mode == SAFETY else end_ms,
+        events=tuple(sorted(events, key=lambda one: (one.at_ms, one.kind, one.peer))),
+    )
+
+
+def _draw_weather(draws: _Draws) -> Weather:
+    least = draws.pick(1, 30) if draws.is_on() else 2
+    return Weather(
+        loss=draws.pick(50, 3_000) if draws.is_on() else 0,
+        duplication=draws.pick(100, 5_000) if draws.is_on() else 0,
+        reordering=draws.pick(100, 5_000) if draws.is_on() else 0,
+        delay_ms_min=least,
+        delay_ms_max=least + (draws.pick(1, 300) if draws.is_on() else 10),
+        stragglers=draws.is_on(),
+    )
+
+
+def _draw_habits(draws: _Draws, peers: int) -> tuple[str, ...]:
+    habits = [""] * peers
+    if peers > 2 and draws.is_on():
+        most = min(peers - 2, max(1, int(peers * LIARS_SHARE_MAX)))
+        for peer in draws.rng.sample(range(1, peers), draws.pick(1, most)):
+            habits[peer] = draws.rng.choice(("liar", "liar", *HABITS))
+    return tuple(habits)
+
+
+def _draw_workload(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
+    events: list[Event] = []
+    per_epoch = draws.rng.choice((0.3, 0.6, 1.0))
+    diligence = draws.rng.choice((0.5, 0.8, 1.0))
+    cancels = draws.is_on()
+    for start_ms in range(0, calm_ms, EPOCH_MS):
+        for peer in range(peers):
+            if draws.is_on(diligence):
+                at_ms = start_ms + draws.pick(0, EPOCH_MS - 1)
+                events.append(Event(at_ms, "work", peer, (draws.number(),)))
+        if draws.is_on(per_epoch):
+            events.append(_draw_event(draws, start_ms, "publish", peers))
+        if cancels and draws.is_on(0.15):
+            events.append(_draw_event(draws, start_ms, "cancel", peers))
+    return events
+
+
+def _draw_event(draws: _Draws, start_ms: int, kind: str, peers: int) -> Event:
+    at_ms = start_ms + draws.pick(0, EPOCH_MS - 1)
+    return Event(at_ms, kind, draws.pick(0, peers - 1), (draws.number(), draws.number()))
+
+
+def _draw_faults(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
+    everybody = (1 << peers) - 1
+    makers: dict[str, Callable[[], tuple[int, ...]]] = {
+        "crash": lambda: (draws.pick(0, 10_000), draws.pick(0, 4_000)),
+        "pause": lambda: (draws.pick(100, 4_000),),
+        "wipe": lambda: (draws.pick(0, 2_000),),
+        "disk": lambda: (draws.number(),),
+        "full": lambda: (draws.pick(100, 3_000),),
+        "cut": lambda: (draws.pick(1, everybody), draws.pick(200, 6_000), int(draws.is_on(0.3))),
+    }
+    events: list[Event] = []
+    for kind, make in makers.items():
+        if not draws.is_on():
+            continue
+        for _ in range(draws.pick(1, 4)):
+            at_ms = draws.pick(500, calm_ms - 1)
+            events.append(Event(at_ms, kind, draws.pick(0, peers - 1), make()))
+    if draws.is_on(0.25):
+        # A backup is of use to whoever is set back to it.
+        peer, at_ms = draws.pick(1, peers - 1), draws.pick(500, calm_ms // 2)
+        events.append(Event(at_ms, "backup", peer))
+        events.append(Event(draws.pick(at_ms + 1, calm_ms - 1), "rewind", peer, (0,)))
+    if draws.is_on(0.3):
+        events += _draw_swizzle(draws, peers, calm_ms)
+    return events
+
+
+def _draw_swizzle(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
+    """Clog links one after the other, and let them go in another order."""
+    begin_ms = draws.pick(500, max(501, calm_ms - 5_000))
+    events = []
+    for place in range(draws.pick(2, 6)):
+        at_ms = begin_ms + place * draws.pick(50, 300)
+        arguments = (draws.pick(0, peers - 1), draws.pick(500, 4_000))
+        events.append(Event(at_ms, "clog", draws.pick(0, peers - 1), arguments))
+    return events
+
+
+def _draw_lies(draws: _Draws, habits: tuple[str, ...], calm_ms: int) -> list[Event]:
+    events: list[Event] = []
+    for peer, habit in enumerate(habits):
+        if habit not in ("liar", "partial"):
+            continue
+        # Who works and is paid has something of his own to claim twice.
+        chosen = [kind for kind in LIES if draws.is_on()] if habit == "liar" else ["replay"]
+        for kind in chosen:
+            # Whoever copies has to be there when others commit and again when they reveal.
+            for _ in range(draws.pick(1, 4) if kind != "copy" else calm_ms // 400):
+                at_ms = draws.pick(500, calm_ms - 1)
+                arguments = (draws.number(), draws.number(), draws.pick(100, 5_000))
+                events.append(Event(at_ms, kind, peer, arguments))
+    return events

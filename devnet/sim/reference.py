@@ -1,0 +1,110 @@
+"""What may be sealed, written down a second time: the node's own checks are not asked.
+
+It reads seals and transactions as bytes and holds them to the rules of the envelope, the chains and
+the epochs. What the fold makes of them is compared elsewhere.
+"""
+
+from devnet.sim.witness import PropertyBroken, Witness
+from node.state_manager import StateManager
+from protocol.keys import is_valid_signature
+from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.records import Submission, Task
+from protocol.tables import SUBMISSIONS, TASKS
+from protocol.transactions import ANCHOR_BYTES, SignedTransaction
+
+SIGNATURES_MAX = 8
+"""Verified again in one run: the most expensive check, and the same for all."""
+
+
+def check_history(state: StateManager, witness: Witness) -> None:
+    """Check everything that a peer's seals took in.
+
+    Raises:
+        PropertyBroken: P1.
+    """
+    journal = state.store.journal
+    next_seq: dict[bytes, int] = {}
+    barred: dict[bytes, int] = {}
+    verified = 0
+    for epoch in range(1, state.epoch + 1):
+        ids = journal.sealed_ids(epoch)
+        if ids != sorted(set(ids)):
+            _fail("unsorted_seal", f"epoch {epoch}")
+        sealed: list[SignedTransaction] = []
+        for item in ids:
+            tx = journal.get(item)
+            if tx is not None:
+                sealed.append(tx)
+                continue
+            place = journal.evidence_place(item)
+            if place is None:
+                _fail("unknown_item", f"epoch {epoch} {item.hex()[:16]}")
+            else:
+                barred[place[0]] = min(place[1], barred.get(place[0], place[1]))
+        for tx in sorted(sealed, key=lambda tx: (tx.header.author, tx.header.seq)):
+            _check_transaction(state, tx, epoch, next_seq, barred, witness)
+            next_seq[tx.header.author] = tx.header.seq + 1
+            if verified < SIGNATURES_MAX:
+                verified += 1
+                message = b"minesync/sig/1" + tx.tx_id
+                if not is_valid_signature(tx.header.author, message, tx.signature):
+                    _fail("bad_signature", tx.tx_id.hex()[:16])
+    _check_answers(state)
+
+
+def _check_transaction(
+    state: StateManager,
+    tx: SignedTransaction,
+    epoch: int,
+    next_seq: dict[bytes, int],
+    barred: dict[bytes, int],
+    witness: Witness,
+) -> None:
+    header, journal = tx.header, state.store.journal
+    name = f"epoch {epoch} {tx.tx_id.hex()[:16]}"
+    if header.network != state.network:
+        _fail("wrong_network", name)
+    if not header.epoch <= epoch <= header.epoch + state.params.late_epochs:
+        _fail("wrong_epoch", name)
+    if header.epoch < epoch:
+        witness.reach("a transaction is sealed late")
+    if header.anchor != journal.seal_hash(header.epoch - 1)[:ANCHOR_BYTES]:
+        _fail("wrong_anchor", name)
+    if header.seq < next_seq.get(header.author, 0):
+        _fail("seq_went_back", name)
+    if header.author in barred and header.seq >= barred[header.author]:
+        _fail("barred_author", name)
+    if header.seq:
+        below = journal.at(header.author, header.seq - 1)
+        if below is None or below.tx_id != header.prev:
+            _fail("broken_chain", name)
+
+
+def _check_answers(state: StateManager) -> None:
+    """No answer counts that was not committed to in time and shown in time, and none is copied."""
+    view = state.store.view
+    opened: dict[bytes, bytes] = {}
+    answers: list[Submission] = [row for _, row in state.store.rows.scan(SUBMISSIONS)]
+    for one in answers:
+        task: Task | None = view.get(TASKS, one.task_id)
+        if task is None:
+            _fail("answer_without_task", one.submission_id.hex()[:16])
+            continue
+        times = task.lifecycle
+        if one.committed_at > times.submission_deadline:
+            _fail("committed_too_late", one.submission_id.hex()[:16])
+        if one.status is SubmissionStatus.PENDING or one.revealed_at is None:
+            continue
+        if not times.submission_deadline < one.revealed_at <= times.reveal_deadline:
+            _fail("revealed_out_of_time", one.submission_id.hex()[:16])
+        if opened.setdefault(one.commitment, one.miner) != one.miner:
+            _fail("copied_commitment_opened", one.submission_id.hex()[:16])
+        if len(task.participants) > task.terms.max_participants:
+            _fail("too_many_answers", one.task_id.hex()[:16])
+    for _, row in state.store.rows.scan(TASKS):
+        if row.status is TaskStatus.COMPLETED and not row.participants:
+            _fail("completed_by_nobody", row.task_id.hex()[:16])
+
+
+def _fail(code: str, text: str) -> None:
+    raise PropertyBroken("P1", code, text)

@@ -1,0 +1,356 @@
+"""Every history of the small market within a bound, breadth first, each state and step checked.
+
+Where something is wrong, `Broken` tells the shortest history that leads there.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement, groupby, product
+from typing import Any
+
+from protocol.closing import compute_archive_epochs
+from protocol.epoch import Epoch
+from protocol.errors import BlamedError, InvariantBroken
+from protocol.fold import Outcome, fold_epoch
+from protocol.invariants import ConsistencyChecker, check_whole_state
+from protocol.kinds.claim_reward import CLAIM_REWARD
+from protocol.phases import RewardState
+from protocol.stakes import is_closed
+from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, REWARDS, RULINGS, TASKS, reward_key
+from protocol.transactions import SignedTransaction
+from protocol.view import Key, MemoryView
+from tests.support.builders import BALANCE
+from tests.support.small_deeds import claim_nothing
+from tests.support.small_keys import Portrait
+from tests.support.small_market import (
+    FIRST_EPOCH,
+    GENESIS,
+    JUDGES,
+    MINERS,
+    NETWORK,
+    PARAMS,
+    TASK_ID,
+    Choice,
+    Deed,
+    begin,
+    find_beacons,
+    find_orders,
+    sign_all,
+)
+from tests.support.small_moves import (
+    Bound,
+    Situation,
+    find_choices,
+)
+from tests.support.small_wrongs import find_wrongs
+
+Rows = dict[Key, Any]
+PROGRESS_EVERY = 5_000
+
+
+class Broken(AssertionError):
+    """A rule does not hold after some history."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The rows that the seal of an epoch left, without its rulings, which no rule reads."""
+
+    key: bytes
+    epoch: int
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an epoch did, and the state it led to."""
+
+    outcome: Outcome
+    after: State
+
+
+@dataclass
+class Tally:
+    """What was looked at.
+
+    Attributes:
+        states: different ones.
+        edges: sets of transactions folded, each in every order that matters.
+        folds: all, those of other orders, splits and wrongs among them.
+        terminal: states in which the task is over.
+        statuses: how many states are in each phase.
+        codes: why something was refused, anywhere.
+    """
+
+    states: int = 0
+    edges: int = 0
+    folds: int = 0
+    terminal: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
+
+
+class Explorer:
+    """One search."""
+
+    def __init__(self, bound: Bound, tell: Callable[[Tally, int], None] | None = None) -> None:
+        """Prepare a search.
+
+        Args:
+            bound: how far it goes.
+            tell: is called now and then with what was found and how much waits.
+        """
+        self.bound = bound
+        self.tally = Tally()
+        self._tell = tell
+        self._checker = ConsistencyChecker()
+        self._came_from: dict[bytes, tuple[bytes | None, str]] = {}
+        self._idle: dict[bytes, bytes] = {}
+        self._over: set[bytes] = set()
+        self._looked = 0
+
+    def run(self) -> Tally:
+        """Look at everything within the bound.
+
+        Raises:
+            Broken: something is wrong; it tells after which history.
+        """
+        rows = begin()
+        root = State(Portrait(rows, FIRST_EPOCH).compute_key(), FIRST_EPOCH, rows)
+        self._meet(root, None, "")
+        waiting = deque([root])
+        while waiting:
+            state = waiting.popleft()
+            for label, after in self._look_at(state):
+                if after.key not in self._came_from:
+                    self._meet(after, state.key, label)
+                    waiting.append(after)
+            self._looked += 1
+            if self._tell is not None and self._looked % PROGRESS_EVERY == 0:
+                self._tell(self.tally, len(waiting))
+        self._check_that_all_end()
+        return self.tally
+
+    # -------------------------------------------------------------------------------- states
+
+    def _meet(self, state: State, parent: bytes | None, label: str) -> None:
+        """Take in a new state; check all of it."""
+        self._came_from[state.key] = (parent, label)
+        self.tally.states += 1
+        task = state.rows.get((TASKS.name, TASK_ID))
+        name = "NONE" if task is None else task.status.name
+        if task is None or is_closed(task):
+            self._over.add(state.key)
+        if task is not None and is_closed(task):
+            name = "SETTLED" if task.settled else name
+            self.tally.terminal += 1
+        self.tally.statuses[name] = self.tally.statuses.get(name, 0) + 1
+        with self._blaming(state.key, ""):
+            check_whole_state(state.rows)
+            assert state.rows[(LEDGER.name, LEDGER_KEY)].supply == GENESIS.supply
+            if state.key not in self._over:
+                assert state.epoch <= self.bound.last_epoch, "stuck: open after all its windows"
+            if task is not None:
+                _check_archive(state.rows)
+
+    def _look_at(self, state: State) -> Iterator[tuple[str, State]]:
+        """Yield every state that one epoch leads to, and how."""
+        with self._blaming(state.key, "looking"):
+            here = Situation(state.rows, state.epoch)
+            wrongs = find_wrongs(here)
+            combinations = list(self._combine(here))
+        idle: list[Step] = []
+        for deeds in combinations:
+            label = ", ".join(map(str, deeds))
+            transactions = sign_all(deeds, here.epoch)
+            with self._blaming(state.key, label):
+                found = [
+                    self._step(state, transactions, beacon) for beacon in find_orders(transactions)
+                ]
+            self.tally.edges += len(found)
+            for step in found:
+                yield label, step.after
+            idle = idle or found
+        # What came last is what everybody does who can do anything.
+        self._idle[state.key] = idle[0].after.key
+        with self._blaming(state.key, "besides: " + ", ".join(map(str, wrongs))):
+            self._check_wrongs(state, idle[0], (), wrongs)
+            if deeds:
+                self._check_wrongs(state, found[0], deeds, wrongs)
+        with self._blaming(state.key, f"twice, or split: {label}"):
+            self._check_twice(state, deeds, {one.after.key for one in found})
+            self._check_split(state, deeds)
+
+    def _combine(self, here: Situation) -> Iterator[tuple[Deed, ...]]:
+        """Yield all that the actors can do together in one epoch; nothing comes first.
+
+        Of those who are alike it counts how many do something, not who.
+        """
+        choices = find_choices(here, self.bound)
+        portrait = here.portrait
+        groups = [["alice"], ["court"]]
+        groups += [list(MINERS)] if portrait.are_miners_alike() else [[who] for who in MINERS]
+        signed = sorted((portrait.sign_judge(who, MINERS), who) for who in JUDGES)
+        groups += [[who for _, who in alike] for _, alike in groupby(signed, lambda one: one[0])]
+        for parts in product(*(_share_out([choices[who] for who in group]) for group in groups)):
+            yield tuple(deed for part in parts for choice in part for deed in choice)
+
+    # ---------------------------------------------------------------------------------- steps
+
+    def _step(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
+        """Return where an epoch leads to, folded in another order too, and without the refused."""
+        step = self._take(state, transactions, beacon)
+        outcome = step.outcome
+        if len(transactions) > 1:
+            other = self._fold(state, transactions[::-1], beacon)
+            assert other == outcome, "another order of the same set came to something else"
+        refused = {ruling.tx_id for ruling in outcome.rulings}
+        if refused:
+            applied = [tx for tx in transactions if tx.tx_id not in refused]
+            without = self._fold(state, applied, beacon)
+            assert _strip(without) == _strip(outcome), "what was refused changed something"
+        return step
+
+    def _take(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
+        """Return where an epoch leads to, checked against all that must hold."""
+        outcome = self._fold(state, transactions, beacon)
+        self._checker.check(MemoryView(state.rows), outcome)
+        refused = {ruling.tx_id for ruling in outcome.rulings}
+        assert len(refused) == len(outcome.rulings), "two rulings on one transaction"
+        assert refused <= {tx.tx_id for tx in transactions}, "a ruling on what is not in the set"
+        self.tally.codes |= {ruling.code for ruling in outcome.rulings}
+        _check_claims(state.rows, [tx for tx in transactions if tx.tx_id not in refused])
+        rows = dict(state.rows)
+        for change in outcome.changes:
+            if change.table is not RULINGS:
+                rows[(change.table.name, change.key)] = change.after
+        for change in outcome.changes:
+            if change.table is ACCOUNTS:
+                assert change.after.balance > BALANCE // 2, "somebody could run short"
+        task = rows.get((TASKS.name, TASK_ID))
+        if task is not None:
+            assert task.pool.paid_out + task.pool.refunded <= task.terms.reward, "paid > escrowed"
+        epoch = state.epoch + 1
+        return Step(outcome, State(Portrait(rows, epoch).compute_key(), epoch, rows))
+
+    def _fold(
+        self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes
+    ) -> Outcome:
+        self.tally.folds += 1
+        epoch = Epoch(state.epoch + 1, beacon, tuple(transactions))
+        return fold_epoch(MemoryView(state.rows), PARAMS, NETWORK, epoch)
+
+    def _check_wrongs(
+        self, state: State, right: Step, deeds: Sequence[Deed], wrongs: Sequence[Deed]
+    ) -> None:
+        """All that is wrong, beside what is right: each is refused, and nothing is changed."""
+        transactions = sign_all((*deeds, *wrongs), state.epoch + 1)
+        step = self._take(state, transactions, find_beacons()[0])
+        refused = {ruling.tx_id for ruling in step.outcome.rulings}
+        for deed, tx in zip(wrongs, transactions[len(deeds) :], strict=True):
+            assert tx.tx_id in refused, f"{deed}, and it was not refused"
+        assert _strip(step.outcome) == _strip(right.outcome), "a wrong changed something"
+
+    def _check_twice(self, state: State, deeds: Sequence[Deed], reached: set[bytes]) -> None:
+        """Who does everything twice in one epoch has done it once."""
+        again = [deed for deed in deeds if deed.kind != "publish_task"]
+        if again:
+            twice = sign_all((*deeds, *again), state.epoch + 1)
+            step = self._take(state, twice, find_beacons()[0])
+            assert step.after.key in reached, "twice is more than once"
+
+    def _check_split(self, state: State, deeds: Sequence[Deed]) -> None:
+        """What some hold back for one epoch breaks nothing either."""
+        transactions = sign_all(deeds, state.epoch + 1)
+        authors = sorted({tx.header.author for tx in transactions})
+        if len(authors) < 2:
+            return
+        early = set(authors[::2])
+        for chosen in (early, set(authors) - early):
+            beacon = find_beacons()[0]
+            now = [tx for tx in transactions if tx.header.author in chosen]
+            later = [tx for tx in transactions if tx.header.author not in chosen]
+            self._take(self._take(state, now, beacon).after, later, beacon)
+
+    # ------------------------------------------------------------------------------- the whole
+
+    def _check_that_all_end(self) -> None:
+        """From every state the task ends by itself, with nobody doing anything any more."""
+        ending = set(self._over)
+        for key in self._came_from:
+            path = []
+            while key not in ending:
+                path.append(key)
+                following = self._idle[key]
+                if following in path:
+                    history = self._tell_history(key)
+                    raise Broken(f"stuck: nothing happens any more\n{history}")
+                key = following
+            ending.update(path)
+
+    @contextmanager
+    def _blaming(self, key: bytes, label: str) -> Iterator[None]:
+        """Say after which history something was wrong."""
+        try:
+            yield
+        except (AssertionError, BlamedError, InvariantBroken) as error:
+            raise Broken(f"{error}\n{self._tell_history(key)}\n  {label}") from error
+
+    def _tell_history(self, key: bytes) -> str:
+        """Return the shortest history that leads to a state, a line for each epoch."""
+        lines: list[str] = []
+        place: bytes | None = key
+        while place is not None:
+            place, label = self._came_from[place]
+            lines.append(f"  {label or 'nothing'}")
+        return "\n".join(reversed(lines[:-1]))
+
+
+def _share_out(lists: Sequence[Sequence[Choice]]) -> list[tuple[Choice, ...]]:
+    """Return what actors who are alike can do together, who of them does it left aside."""
+    sizes = {len(one) for one in lists}
+    assert len(sizes) == 1, "alike, but with other choices"
+    chosen = combinations_with_replacement(range(sizes.pop()), len(lists))
+    return [tuple(one[i] for one, i in zip(lists, places, strict=True)) for places in chosen]
+
+
+def _strip(outcome: Outcome) -> dict[Key, Any]:
+    """Return what an epoch changes but for rulings and the chains of authors."""
+    changed = {}
+    for change in outcome.changes:
+        before, after = change.before, change.after
+        if change.table is ACCOUNTS:
+            before = before and replace(before, next_seq=0, head=None)
+            after = replace(after, next_seq=0, head=None)
+        if change.table is not RULINGS and before != after:
+            changed[(change.table.name, change.key)] = after
+    return changed
+
+
+def _check_claims(rows: Rows, applied: Sequence[SignedTransaction]) -> None:
+    """Every claim that stands is of the author's own entry, which nobody has claimed before."""
+    claims = [tx for tx in applied if tx.header.kind == CLAIM_REWARD.code]
+    ids = [tx.payload.entry_id for tx in claims]
+    assert len(set(ids)) == len(ids), "an entry was claimed twice in one epoch"
+    for tx in claims:
+        row = rows[(REWARDS.name, reward_key(TASK_ID, tx.payload.round))]
+        entry = next(one for one in row.entries if one.entry_id == tx.payload.entry_id)
+        assert entry.recipient == tx.header.author, "somebody else's entry was claimed"
+        assert entry.state not in (RewardState.CLAIMED, RewardState.REVOKED), "claimed again"
+
+
+def _check_archive(rows: Rows) -> None:
+    """Some epochs after a task has closed for good there is one answer to whatever is said."""
+    view = MemoryView(rows)
+    closed = view.closed_at(TASK_ID)
+    if closed is None:
+        return
+    last = closed + compute_archive_epochs(PARAMS)
+    here = Situation(rows, last)
+    wrongs = [*find_wrongs(here), claim_nothing("bob")]
+    epoch = Epoch(last + 1, find_beacons()[0], sign_all(wrongs, last + 1))
+    outcome = fold_epoch(view, PARAMS, NETWORK, epoch)
+    assert {ruling.code for ruling in outcome.rulings} == {"task_archived"}
+    assert len(outcome.rulings) == len(wrongs)
