@@ -3,6 +3,9 @@
 A coalition acts only where it has the seats for it, and is honest everywhere else.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from protocol.book import Book
 from protocol.consensus import VOTERS_MIN
 from protocol.dispute_records import Choice, DisputeCase
@@ -14,6 +17,7 @@ from protocol.panel import draw_panel
 from protocol.phases import TaskStatus
 from protocol.records import ROLE_VALIDATOR, Submission, Task
 from protocol.tables import MINERS
+from protocol.task_types import REVIEWERS_MAX
 from tests.support.builders import COIN, an_address, name_of
 from tests.support.cheats import Cheat
 from tests.support.economy import VOTES_AFTER_EPOCHS, Economy, Signed
@@ -31,6 +35,11 @@ class Cartel(Cheat):
     def seats(self, task: Task) -> list[str]:
         """Return who of the coalition is on the panel of a task."""
         return [who for who in map(name_of, task.panel) if who in self.coalition]
+
+    def decides(self, task: Task) -> bool:
+        """Tell whether the middle of all votes on an answer is what the coalition says."""
+        seats = len(self.seats(task))
+        return seats >= VOTERS_MIN and 2 * seats > len(task.panel)
 
     def is_ours(self, submission: Submission) -> bool:
         """Tell whether an answer comes from the coalition."""
@@ -58,25 +67,27 @@ class RaiseOwn(Cartel):
         if not is_worth_it or len(seats) < BLOCKING:
             yield from super().judge(economy, who, task)
             return
-        if len(seats) < VOTERS_MIN and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
+        if not self.decides(task) and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
             return
         for submission, round_ in find_unjudged(economy, who, task):
             seen = economy.look_at(who, submission)
-            yield economy.vote(who, submission, round_, self.say(submission, seen, len(seats)))
+            yield economy.vote(
+                who, submission, round_, self.say(submission, seen, self.decides(task))
+            )
 
-    def say(self, submission: Submission, seen: int, seats: int) -> int:
-        """Return the score we give; with two seats a lie of our own would only block us."""
+    def say(self, submission: Submission, seen: int, decides: bool) -> int:
+        """Return the score we give; without a majority a lie of our own would only block us."""
         if not self.is_ours(submission):
             return self.theirs
-        return self.ours if seats >= VOTERS_MIN else seen
+        return self.ours if decides else seen
 
 
 class ShadeScores(RaiseOwn):
     """Row 38: with three seats give our own answers a little more and all others a little less."""
 
-    def say(self, submission: Submission, seen: int, seats: int) -> int:
+    def say(self, submission: Submission, seen: int, decides: bool) -> int:
         """Return a score that nobody can call false; without a majority the honest one."""
-        if seats < VOTERS_MIN:
+        if not decides:
             return seen
         return min(100, seen + SHADE) if self.is_ours(submission) else max(0, seen - SHADE)
 
@@ -121,7 +132,7 @@ class RefundByLies(Cartel):
         if name_of(task.publisher) not in self.coalition or len(seats) < BLOCKING:
             yield from super().judge(economy, who, task)
             return
-        if len(seats) < VOTERS_MIN and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
+        if not self.decides(task) and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
             return
         for submission, round_ in find_unjudged(economy, who, task):
             yield economy.vote(who, submission, round_, 0)
@@ -133,8 +144,16 @@ class RefundBySilence(Cartel):
     def judge(self, economy: Economy, who: str, task: Task) -> Signed:
         """Stay silent where that denies a result."""
         is_ours = name_of(task.publisher) in self.coalition
-        if not is_ours or len(self.seats(task)) < VOTERS_MIN:
+        if not is_ours or not self.decides(task):
             yield from super().judge(economy, who, task)
+
+
+class RefundByTerms(Cheat):
+    """Row 38: a customer asks for more reviewers than there are, so nothing is ever decided."""
+
+    def offer(self) -> Mapping[str, Any]:
+        """Ask for as many as the terms can say."""
+        return {"required_reviewers": REVIEWERS_MAX}
 
 
 class Ring(Cartel):

@@ -110,6 +110,10 @@ NO_LAPSES = Lapses()
 class Player(Protocol):
     """What decides for somebody."""
 
+    def offer(self) -> Mapping[str, Any]:
+        """Return what is unusual about the terms of a customer's task."""
+        ...
+
     def act(self, economy: "Economy", who: str, task: Task) -> Signed:
         """Return what somebody does about a task in the epoch to come."""
         ...
@@ -207,7 +211,9 @@ class Economy:
         if self.world.epoch % 2 == 0 and self._published < self.setting.tasks:
             place = self._published
             self._published += 1
-            tx = self.world.publish(f"customers-{place}", max_participants=self.setting.places)
+            who = f"customers-{place}"
+            terms = self.attackers.get(who, self._honest).offer()
+            tx = self.world.publish(who, max_participants=self.setting.places, **terms)
             solvers = sorted(
                 self.setting.names("solvers"), key=lambda who: self._draw("taker", place, who)
             )

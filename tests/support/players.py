@@ -4,7 +4,8 @@ What an honest person objects to is plain: a result far from what the answer in 
 anybody who looks at it, or no result although validation is over.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from protocol.convictions import read_voting_round
 from protocol.dispute_records import (
@@ -28,6 +29,10 @@ from tests.support.economy import VOTES_AFTER_EPOCHS, WRONG, Economy, Signed
 
 class Honest:
     """Plays by the rules. A cheat is a subclass that does one thing differently."""
+
+    def offer(self) -> Mapping[str, Any]:
+        """Ask for what is usual."""
+        return {}
 
     def act(self, economy: Economy, who: str, task: Task) -> Signed:
         """Return what somebody does about a task in the epoch to come."""

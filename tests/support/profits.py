@@ -5,7 +5,7 @@ play honestly, in nano-units; stakes and bonds count, work costs nothing. Both e
 seed and the same beacons, so the same people find the same tasks and sit on the same panels.
 
 A cheat passes when its mean profit over all runs is at most 0. Where luck decides (a race for
-places, an added draw) it passes when the mean is at most two standard errors above 0.
+places, an added draw) it passes when the mean is at most three standard errors above 0.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +25,7 @@ from tests.support.cartels import (
     RaiseOwn,
     RefundByLies,
     RefundBySilence,
+    RefundByTerms,
     Ring,
     ShadeScores,
     ShadeWithLastWord,
@@ -51,6 +52,7 @@ from tests.support.players import Honest
 SHARES = (0, 20, 33)
 """Per cent of each group that cheats together; 0 stands for one of each, alone."""
 
+LUCK_ERRORS = 3
 USUAL_SETTING = Setting()
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -114,7 +116,7 @@ class Line:
     @property
     def has_passed(self) -> bool:
         """Tell whether the cheat does not pay."""
-        return self.mean <= (2 * self.error if self.scheme.is_luck else 0)
+        return self.mean <= (LUCK_ERRORS * self.error if self.scheme.is_luck else 0)
 
     def render(self) -> str:
         """Return the line as it is printed."""
@@ -251,6 +253,7 @@ _FORESEEABLE = Lapses(is_foreseeable=True)
 _OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
 _LAST_WORD = "who signs last knows the epoch's whole set, so the beacon is his to choose"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
+_NO_QUORUM = "a customer may ask for more reviewers than there are validators"
 _CHEAP_SILENCE = "not to show an answer costs half of what a wrong one costs"
 
 SCHEMES = (
@@ -296,6 +299,7 @@ SCHEMES = (
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),
+    Scheme(38, "refund_by_terms", ("customers",), RefundByTerms, flaw=_NO_QUORUM),
     Scheme(
         *(39, "self_dealing_ring", ("validators", "spares"), Ring, subsidise, _UNCHECKED),
         is_luck=True,

@@ -53,7 +53,7 @@ def test_two_honest_economies_with_the_same_lots_end_alike() -> None:
     assert try_out(honest, SHARE, 1, NO_LAPSES) == Gain(0, 0)
 
 
-def test_a_mean_passes_at_nothing_and_luck_within_two_errors() -> None:
+def test_a_mean_passes_at_nothing_and_luck_within_three_errors() -> None:
     gains = (Gain(-4, 0), Gain(0, 0), Gain(8, 0), Gain(0, 0))
     strict = Line(SCHEMES[0], SHARE, gains)
     assert (strict.mean, strict.error) == (1, 2)
