@@ -33,6 +33,8 @@ log = structlog.get_logger("state")
 
 STANDS, RULED, DEAD = "stands", "ruled", "dead"
 
+_COMPARED = (Task, Submission, DisputeCase)
+"""What several authors make together; of all else the transaction that made it is compared."""
 _DECIDED = (SubmissionStatus.APPROVED, SubmissionStatus.REJECTED)
 
 
@@ -146,6 +148,8 @@ class _Comparison:
         view = opened if left else opened.standing.view
         for name, key in sorted(before.rows):
             row = before.rows[(name, key)]
+            if not isinstance(row, _COMPARED):
+                continue
             now = view.get(BY_NAME[name], key)
             told = _compare_rows(row, now)
             if told is not None:
