@@ -33,6 +33,8 @@ TERMS: dict[str, Any] = {
     "description": "Count what is in this file.",
     "reward": str(10 * COIN),
     "stake_required": str(COIN),
+    # People are given a minute to answer.
+    "submission_epochs": 16,
 }
 
 
