@@ -36,9 +36,16 @@ from protocol.messages import (
 )
 from protocol.ranges import VectorView
 from protocol.reconcile import FRAME_BYTES_MAX, ReconcileSession, Role
+from protocol.seals import (
+    Seal,
+    SealContent,
+    compute_sealers_hash,
+    compute_set_root,
+    sign_seal,
+)
 from storage.store import Store
 from tests.support.chains import a_state
-from tests.support.peers import TestPeer, a_genesis
+from tests.support.peers import TestPeer, a_genesis, a_signer
 
 Answer = Callable[[object], object | Awaitable[object]]
 
@@ -197,3 +204,20 @@ def an_honest_answer(peer: TestPeer, frame_bytes_max: int = FRAME_BYTES_MAX) -> 
         return Ranges(request.scope, state.epoch, False, step.reply or b"")
 
     return answer
+
+
+def a_seal_over(
+    village: Village, ids: list[bytes], *, epoch: int = 1, prev: bytes | None = None
+) -> Seal:
+    """Return a seal that the sealer signed, over whatever."""
+    genesis = village.genesis
+    content = SealContent(
+        epoch=epoch,
+        prev=genesis.hash if prev is None else prev,
+        set_root=compute_set_root(ids),
+        count=len(ids),
+        state_root=bytes(32),
+        sealers_next=compute_sealers_hash(genesis.sealers),
+        time_ms=0,
+    )
+    return Seal(content, (sign_seal(genesis.network, content, a_signer("alice")),))

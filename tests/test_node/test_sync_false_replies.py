@@ -23,12 +23,11 @@ from protocol.messages import (
 )
 from protocol.ranges import Item, VectorView
 from protocol.reconcile import ReconcileSession, Role
-from protocol.seals import Seal, SealContent, compute_sealers_hash, compute_set_root, sign_seal
 from protocol.transactions import sign_transaction
 from tests.support.chains import a_state, publish, publish_chain
 from tests.support.peers import TestPeer, a_signer, some_terms, wait_until
 from tests.support.scripted import (
-    Village,
+    a_seal_over,
     a_village,
     have_nothing,
 )
@@ -40,23 +39,6 @@ NOISE = random.Random(SEED)
 
 def some_ids(count: int) -> list[bytes]:
     return [NOISE.randbytes(32) for _ in range(count)]
-
-
-def a_seal_over(
-    village: Village, ids: list[bytes], *, epoch: int = 1, prev: bytes | None = None
-) -> Seal:
-    """Return a seal that the sealer signed, over whatever."""
-    genesis = village.genesis
-    content = SealContent(
-        epoch=epoch,
-        prev=genesis.hash if prev is None else prev,
-        set_root=compute_set_root(ids),
-        count=len(ids),
-        state_root=bytes(32),
-        sealers_next=compute_sealers_hash(genesis.sealers),
-        time_ms=0,
-    )
-    return Seal(content, (sign_seal(genesis.network, content, a_signer("alice")),))
 
 
 def is_served(taker: TestPeer, giver: TestPeer) -> Callable[[], bool]:

@@ -24,13 +24,13 @@ from protocol.ranges import INFINITY, Item, VectorView
 from protocol.reconcile import ReconcileSession, Role
 from protocol.reconcile_wire import Answer as Reply
 from protocol.reconcile_wire import Mode
-from protocol.seals import Seal, SealContent, compute_sealers_hash, compute_set_root, sign_seal
+from protocol.seals import Seal
 from storage.store import Store
 from tests.support.chains import a_state, publish, publish_chain
 from tests.support.peers import TestPeer, a_signer, wait_until
 from tests.support.scripted import (
     Answer,
-    Village,
+    a_seal_over,
     a_status,
     a_village,
     an_honest_answer,
@@ -44,23 +44,6 @@ NOISE = random.Random(SEED)
 
 def some_ids(count: int) -> list[bytes]:
     return [NOISE.randbytes(32) for _ in range(count)]
-
-
-def a_seal_over(
-    village: Village, ids: list[bytes], *, epoch: int = 1, prev: bytes | None = None
-) -> Seal:
-    """Return a seal that the sealer signed, over whatever."""
-    genesis = village.genesis
-    content = SealContent(
-        epoch=epoch,
-        prev=genesis.hash if prev is None else prev,
-        set_root=compute_set_root(ids),
-        count=len(ids),
-        state_root=bytes(32),
-        sealers_next=compute_sealers_hash(genesis.sealers),
-        time_ms=0,
-    )
-    return Seal(content, (sign_seal(genesis.network, content, a_signer("alice")),))
 
 
 # ------------------------------------------------------------------------- lies about a status
