@@ -51,7 +51,7 @@ CLEARED_ROWS = 256
 PRUNED_MAX = 64
 """Old rows dropped with a new one: more than one, so that a smaller bound is reached in time."""
 
-_PROGRESS = b"local/opinions"
+PROGRESS = b"local/opinions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ class LocalStore:
         batch = Batch()
         updates, _ = stage_changes(batch, changes)
         if progress != self.progress or not changes:
-            batch.put(META, _PROGRESS, encode_record(progress))
+            batch.put(META, PROGRESS, encode_record(progress))
         self._engine.write(batch, sync=False)
         self.progress = progress
         self._rows.cache.update(updates)
@@ -295,7 +295,7 @@ class LocalStore:
             yield
 
     def _read_progress(self) -> Progress:
-        data = self._engine.get(META, _PROGRESS)
+        data = self._engine.get(META, PROGRESS)
         if data is None:
             return _UNKNOWN
         try:

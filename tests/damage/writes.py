@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from protocol.schema import encode_record
 from storage.engine import Engine
 from storage.errors import Full, StorageError
+from storage.local import PROGRESS
+from storage.meta import META
 from storage.store import Store
 from tests.support.faulty import Fate, FaultyEngine, a_full_disk, an_io_error
 from tests.support.life import GENESIS, Life, Script, Step, an_engine, read_rows
@@ -46,7 +49,8 @@ def check_memory(life: Life, disk: Engine) -> None:
     assert ours.head.seal_hash == theirs.head.seal_hash
     assert ours.head.state_root == theirs.head.state_root
     assert ours.totals == theirs.totals
-    assert ours.local.progress == theirs.local.progress
+    # Not that of the other store: its open ends a clearing that was cut short.
+    assert disk.get(META, PROGRESS) == encode_record(ours.local.progress)
     view, other = ours.range_view(), theirs.range_view()
     assert view.size() == other.size()
     assert view.fingerprint(0, view.size()) == other.fingerprint(0, other.size())
