@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import trio
 from cyclopts import App, Parameter
 from rich.console import Console
 
 from node.commands.common import COMMON, Common, emit, show_pairs, show_table
 from node.commands.db_store import is_running, open_at_rest
-from node.commands.progress import OnProgress, show_progress
-from node.exits import CommandError, Exit
+from node.commands.progress import OnProgress, follow, show_progress
+from node.exits import Exit
 from node.network import read_genesis
 from node.rpc.client import RpcClient, connect
 from node.rpc.methods.database import describe_backup
@@ -19,7 +18,6 @@ from storage.backup_folder import find_backup, list_backups, prune_backups
 from storage.errors import StorageError
 from storage.restore import verify_backup
 
-POLL_MS = 100
 app = App(name="backup", help="Make a backup; `list` and `verify` those there are.")
 
 Folder = Annotated[
@@ -97,13 +95,7 @@ def verify(
 def _order(client: RpcClient, folder: Path, keep: int, tell: OnProgress) -> dict[str, Any]:
     """Have a running node make a backup; return what it made."""
     status = client.call("db_backup", folder=str(folder), keep=keep)
-    while status["running"]:
-        tell(status["done"], status["total"])
-        trio.run(trio.sleep, POLL_MS / 1_000)
-        status = client.call("db_backup_status")
-    error = status["error"]
-    if error is not None:
-        raise CommandError(error["name"], error["found"], error["wanted"])
+    status = follow(client, status, "db_backup_status", tell)
     return {**status["backup"], "pruned": status["pruned"]}
 
 

@@ -2,20 +2,16 @@
 
 from typing import Annotated, Any
 
-import trio
 from cyclopts import Parameter
 from rich.console import Console
 
 from node.commands.common import COMMON, Common, emit, show_pairs
 from node.commands.db_store import is_running, open_at_rest
-from node.commands.progress import OnProgress, show_progress
-from node.exits import CommandError
+from node.commands.progress import OnProgress, follow, show_progress
 from node.rpc.client import RpcClient, connect
 from storage.compaction import compact_tables, measure_tables
 from storage.prune import Pruner
 from storage.store import Store
-
-POLL_MS = 100
 
 
 def db_prune(
@@ -63,12 +59,6 @@ def _prune(store: Store, retention: int, tell: OnProgress) -> dict[str, Any]:
 def _order(client: RpcClient, retention: int, tell: OnProgress) -> dict[str, Any]:
     """Have a running node clean up; return what it dropped."""
     status = client.call("db_prune", retention=retention)
-    while status["running"]:
-        tell(status["done"], status["total"])
-        trio.run(trio.sleep, POLL_MS / 1_000)
-        status = client.call("db_prune_status")
-    error = status["error"]
-    if error is not None:
-        raise CommandError(error["name"], error["found"], error["wanted"])
+    status = follow(client, status, "db_prune_status", tell)
     hidden = ("running", "done", "total", "error")
     return {name: value for name, value in status.items() if name not in hidden}
