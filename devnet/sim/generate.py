@@ -26,7 +26,7 @@ LIARS_SHARE_MAX = 0.9
 EPOCH_MS = 1_000
 
 _PEERS = {
-    CORE: (2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 8, 12),
+    CORE: (*(2,) * 15, *(3,) * 15, *(4,) * 12, *(5,) * 5, 6, 8, 12),
     NODE: (2, 3, 3, 4, 4, 5, 6, 8),
 }
 """Most bugs need few peers, and large networks cost as much as many small ones."""

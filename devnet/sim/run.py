@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from devnet.sim.cast import make_cast
 from devnet.sim.core_world import CoreWorld
 from devnet.sim.fates import Fates
+from devnet.sim.memo import remembering
 from devnet.sim.node_world import NodeWorld
 from devnet.sim.plan import CORE, Plan
 from devnet.sim.witness import PropertyBroken, Witness
@@ -62,7 +63,7 @@ def run_plan(plan: Plan) -> Report:
     failure: Failure | None = None
     try:
         world = CoreWorld if plan.layer == CORE else NodeWorld
-        with buggified(_make_chooser(plan, fates)):
+        with remembering(), buggified(_make_chooser(plan, fates)):
             world(plan, witness, fates).run()
     except Exception as error:
         failure = _describe(error)
