@@ -73,7 +73,7 @@ class Ending:
             raise PropertyBroken("P8", "restarted_status", f"epoch {state.epoch}")
 
     def check_honest(self, states: dict[int, StateManager]) -> None:
-        """P7: nobody holds evidence against an honest account.
+        """P7: nobody holds evidence against an honest account, or proof against its sealer.
 
         Raises:
             PropertyBroken: P7.
@@ -88,6 +88,11 @@ class Ending:
             for _, row in state.store.journal.all_evidence():
                 if row.author in honest:
                     raise PropertyBroken("P7", "honest_equivocation", f"peer {peer} seq {row.seq}")
+            convicted = {*state.ballots.list_convicted(), *state.ballots.box.doubles}
+            if convicted & honest:
+                raise PropertyBroken("P7", "honest_double_ballot", f"peer {peer}")
+            if convicted:
+                self._witness.reach("a sealer is convicted")
 
     def check_nothing_lost(self, core: dict[int, StateManager], owed: Collection[bytes]) -> None:
         """P12: what one acknowledged all know; what was alive in the calm is sealed.

@@ -17,8 +17,8 @@
     P15 what peers send is bounded
     P16 a liar earns nothing
 
-What disputes and several sealers add has its place in `_check_phases` (a dispute may move a task
-back, with a round more) and in `_check_head` (a fork is the sealers', not ours).
+A dispute may move a task back, with a round more. What sealers say is held against rules of its
+own, in `sealer_watch.py`.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,9 @@ RANKS = {
     TaskStatus.ANSWERS_SUBMITTED: 2,
     TaskStatus.UNDER_VALIDATION: 3,
     TaskStatus.COMPLETED: 4,
-    TaskStatus.EXPIRED: 5,
-    TaskStatus.CANCELLED: 5,
+    TaskStatus.DISPUTED: 5,
+    TaskStatus.EXPIRED: 6,
+    TaskStatus.CANCELLED: 6,
 }
 
 

@@ -58,7 +58,7 @@ class Report:
 
 def run_plan(plan: Plan) -> Report:
     """Run a plan to its end or to the first thing that does not hold."""
-    witness = Witness(plan, make_cast(plan.peers, plan.late_epochs))
+    witness = Witness(plan, make_cast(plan.peers, plan.late_epochs, plan.sealers))
     fates = Fates(plan.seed, plan.weather)
     failure: Failure | None = None
     try:
