@@ -10,10 +10,21 @@ from devnet.sim.witness import PropertyBroken, Witness
 from node.events import Broadcast
 from node.state_manager import StateManager
 from protocol import kinds
+from protocol.dispute_records import DisputeCase
 from protocol.lthash import LtHash
-from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.phases import DisputeStatus, MinerStatus, SubmissionStatus, TaskStatus
 from protocol.resolver import ConflictResolver, History, SealedSet
-from protocol.tables import ACCOUNTS, BY_NAME, MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS
+from protocol.tables import (
+    ACCOUNTS,
+    BY_NAME,
+    DISPUTES,
+    FRAUD_REPORTS,
+    MINERS,
+    REWARDS,
+    RULINGS,
+    SUBMISSIONS,
+    TASKS,
+)
 from storage.rebuild import find_missing_keys, find_stale_keys
 
 RULING_NAMES = {
@@ -175,6 +186,27 @@ class Ending:
         for _, task in rows.scan(TASKS):
             if task.status is TaskStatus.EXPIRED:
                 reach("a task expires")
+            if task.lifecycle.round:
+                reach("a task is judged again")
+        for _, case in rows.scan(DISPUTES):
+            self._note_dispute(case)
+        for _ in rows.scan(FRAUD_REPORTS):
+            reach("fraud is reported")
+        for _, miner in rows.scan(MINERS):
+            if miner.status is MinerStatus.EXITED:
+                reach("a stake is taken back")
+
+    def _note_dispute(self, case: DisputeCase) -> None:
+        reach = self._witness.reach
+        reach("a dispute is opened")
+        if case.judgments:
+            reach("a panel judges a dispute")
+        elif case.status is DisputeStatus.EXPIRED:
+            reach("a dispute ends without a judgment")
+        if case.appeals:
+            reach("a judgment is appealed")
+        if case.status is DisputeStatus.WITHDRAWN:
+            reach("a dispute is withdrawn")
 
 
 def _is_sealed(state: StateManager, tx_id: bytes) -> bool:
@@ -184,4 +216,7 @@ def _is_sealed(state: StateManager, tx_id: bytes) -> bool:
 def _sum_forfeits(state: StateManager, publisher: bytes) -> int:
     tasks = {row.task_id for _, row in state.store.rows.scan(TASKS) if row.publisher == publisher}
     answers = (row for _, row in state.store.rows.scan(SUBMISSIONS))
-    return sum(one.forfeited for one in answers if one.task_id in tasks)
+    lost = sum(one.forfeited for one in answers if one.task_id in tasks)
+    # Whoever was sued for nothing has half of the bond.
+    cases = (row for _, row in state.store.rows.scan(DISPUTES))
+    return lost + sum(one.forfeited for one in cases if one.task_id in tasks)

@@ -45,7 +45,7 @@ class Hands:
         self._author = author
         self._friends = friends
         self._reveals = reveals
-        self._litigant = Litigant(state, author.address, self._submit)
+        self._litigant = Litigant(state, author.address, self._submit, votes_again=bool(friends))
 
     def do(self, deed: str, choice: int) -> None:
         """Do one of the deeds of a plan: `publish`, `cancel`, `sue`, `report`, `stake`."""

@@ -40,12 +40,16 @@ class Litigant:
         state: of its peer.
         address: of the account.
         submit: signs and submits; tells whether the rules let it.
+        votes_again: whether it tries to vote more than once; of a liar.
     """
 
-    def __init__(self, state: StateManager, address: bytes, submit: Submit) -> None:
+    def __init__(
+        self, state: StateManager, address: bytes, submit: Submit, *, votes_again: bool
+    ) -> None:
         self._state = state
         self._address = address
         self._submit = submit
+        self._votes_again = votes_again
 
     def sue(self, choice: int) -> bool:
         """Take one step in a dispute of ours, or open one."""
@@ -62,7 +66,7 @@ class Litigant:
             for task, case in self._list_cases()
             if case.status is DisputeStatus.UNDER_REVIEW
             and self._address in case.panel
-            and not self._has_voted(case)
+            and (self._votes_again or not self._has_voted(case))
         )
 
     def report(self, choice: int) -> bool:
