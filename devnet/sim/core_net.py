@@ -269,8 +269,8 @@ class CoreNet:
                 opened.append(self._cast.verifier.open_now(wire))
             except Rejected:
                 self.witness.counts["refused"] += 1
-        self._judge.heard(peer.number, state, opened)
         accepted = state.accept(opened, str(sender))
+        self._judge.heard(peer.number, state, opened)
         fresh = set(accepted.stored)
         onward = tuple(
             tx.wire for tx in opened if tx.tx_id in fresh and peer.tongue.is_passing_on(tx)

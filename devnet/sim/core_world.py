@@ -71,6 +71,9 @@ class CoreWorld:
         getattr(self, f"_apply_{event.kind}")(peer, *arguments[:3])
 
     def _work(self, peer: CorePeer, kind: str, arguments: tuple[int, ...]) -> None:
+        if peer.habit == "copier" and kind == "work":
+            for place in range(len(peer.accounts)):
+                self._lie(peer, "copy", (arguments[0], place, 0))
         if peer.habit not in ("", "shy", "partial", "censor"):
             return
         hands = peer.hands[arguments[1] % len(peer.hands)]

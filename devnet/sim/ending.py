@@ -27,6 +27,8 @@ from protocol.tables import (
 )
 from storage.rebuild import find_missing_keys, find_stale_keys
 
+IDLE = ("liar", "copier")
+"""Liars that never work, so that nothing is due to them."""
 RULING_NAMES = {
     ("submit_answer", "task_full"): "a full task gets one more answer",
     ("submit_answer", "deadline_passed"): "an answer comes too late",
@@ -153,7 +155,7 @@ class Ending:
             PropertyBroken: P16.
         """
         for peer in range(self._plan.peers):
-            if self._plan.is_honest(peer) or self._plan.habits[peer] != "liar":
+            if self._plan.is_honest(peer) or self._plan.habits[peer] not in IDLE:
                 continue
             for account in self._cast.accounts_of(peer, self._plan.peers):
                 address = self._cast.signers[account].address

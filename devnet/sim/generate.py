@@ -35,6 +35,8 @@ COUNCIL = 4
 """Sealers of a plan that has several: the fewest of which one may lie."""
 COUNCIL_SHARE = {CORE: 0.3, NODE: 0.5}
 """Of the plans with so many peers."""
+ROTTEN_SHARE = {CORE: 0.05, NODE: 0.2}
+"""Of the plans: with a disk that fails all the time."""
 FULL_MESH_PEERS_MAX = 5
 _CALM_EPOCHS = {CORE: (5, 10), NODE: (10, 20)}
 _DEEDS = (("cancel", 0.15), ("sue", 1.0), ("sue", 0.5), ("report", 0.2), ("stake", 0.15))
@@ -74,7 +76,7 @@ def make_plan(layer: str, seed: int) -> Plan:
     lost = _draw_lost(draws, honest, habits, sealers)
     events = [
         *_draw_workload(draws, peers, calm_ms),
-        *_draw_faults(draws, peers, calm_ms),
+        *_draw_faults(draws, layer, peers, calm_ms),
         *_draw_sealer_faults(draws, sealers, calm_ms),
         *_draw_lies(draws, habits, calm_ms),
     ]
@@ -114,9 +116,9 @@ def _draw_weather(draws: _Draws) -> Weather:
 
 def _draw_habits(draws: _Draws, peers: int, sealers: int) -> tuple[str, ...]:
     habits = [""] * peers
-    if sealers == COUNCIL and draws.is_on():
+    if sealers == COUNCIL and draws.is_on(0.65):
         # One of four may lie, and whoever seals the first epochs is as good as any.
-        habits[draws.pick(1, sealers - 1)] = draws.rng.choice((*SEALER_HABITS, "double", "silent"))
+        habits[draws.pick(1, sealers - 1)] = draws.rng.choice((*SEALER_HABITS, "silent"))
     if peers - sealers > (sealers == 1) and draws.is_on():
         free = range(sealers, peers)
         most = min(len(free) - (sealers == 1), max(1, int(peers * LIARS_SHARE_MAX)))
@@ -159,7 +161,7 @@ def _draw_event(draws: _Draws, start_ms: int, kind: str, peers: int) -> Event:
     return Event(at_ms, kind, draws.pick(0, peers - 1), (draws.number(), draws.number()))
 
 
-def _draw_faults(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
+def _draw_faults(draws: _Draws, layer: str, peers: int, calm_ms: int) -> list[Event]:
     everybody = (1 << peers) - 1
     makers: dict[str, Callable[[], tuple[int, ...]]] = {
         "crash": lambda: (draws.pick(0, 10_000), draws.pick(0, 4_000)),
@@ -176,6 +178,12 @@ def _draw_faults(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
         for _ in range(draws.pick(1, 4)):
             at_ms = draws.pick(500, calm_ms - 1)
             events.append(Event(at_ms, kind, draws.pick(0, peers - 1), make()))
+    if draws.is_on(ROTTEN_SHARE[layer]):
+        # One disk that fails again and again, in whatever its peer is doing.
+        peer = draws.pick(0, peers - 1)
+        for _ in range(draws.pick(6, 16)):
+            at_ms = draws.pick(500, calm_ms - 1)
+            events.append(Event(at_ms, "disk", peer, (draws.number(),)))
     if draws.is_on(0.25):
         # A backup is of use to whoever is set back to it.
         peer, at_ms = draws.pick(1, peers - 1), draws.pick(500, calm_ms // 2)

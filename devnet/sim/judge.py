@@ -133,7 +133,7 @@ class Judge:
     def heard(
         self, peer: int, state: StateManager, transactions: Sequence[SignedTransaction]
     ) -> None:
-        """Take down what a peer hears: two faces of one place must meet in evidence."""
+        """Take down what a peer has taken in: two faces of one place must meet in evidence."""
         for tx in transactions:
             header = tx.header
             place = (peer, header.author, header.seq)

@@ -184,7 +184,10 @@ class NodeWorld:
             self.witness.note(event.at_ms, event.kind, one.number, *event.arguments)
             arguments = (*event.arguments, 0, 0, 0)
             try:
-                if event.kind in WORKLOAD:
+                if event.kind == "work" and one.habit == "copier":
+                    for place in range(len(one.accounts)):
+                        self._lie(one, "copy", (arguments[0], place, 0), nursery)
+                elif event.kind in WORKLOAD:
                     self._work(one, event.kind, arguments)
                 elif event.kind in LIES:
                     self._lie(one, event.kind, arguments, nursery)

@@ -33,11 +33,11 @@ FAULTS = ("crash", "pause", "wipe", "backup", "rewind", "disk", "full", "cut", "
 LIES = ("equivocate", "hoard", "flood", "replay", "backdate", "copy")
 KINDS = (*WORKLOAD, *FAULTS, *LIES)
 """What an event may be; `devnet.sim.core_world` and `devnet.sim.node_world` say what each does."""
-WORKER_HABITS = ("liar", "silent", "censor", "forger", "shy", "partial")
+WORKER_HABITS = ("liar", "silent", "censor", "forger", "shy", "partial", "copier")
 HABITS = (*WORKER_HABITS, *SEALER_HABITS)
 """What a liar is all the time: one that only lies by events; or one that answers nothing, leaves an
-author out, claims a false set, never reveals, scores his friends up and all others down; or one of
-the sealers, who lies as such."""
+author out, claims a false set, never reveals, scores his friends up and all others down, lives by
+the answers of others; or one of the sealers, who lies as such."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from devnet.sim.plan import CORE
+from devnet.sim.plan import CORE, Plan
 from devnet.sim.zoo import Bug, Patch
 from node.diary_file import DiaryFile
 from node.sealer import Sealer
@@ -112,15 +112,39 @@ def _arbiter_votes_again() -> list[Patch]:
     return [Patch(vote_dispute, "read_hearing", read), _UNCHECKED]
 
 
+def _several(plan: Plan) -> bool:
+    return plan.sealers > 1
+
+
+def _has_outlaw(plan: Plan) -> bool:
+    return "outlaw" in plan.habits
+
+
 BUGS: tuple[Bug, ...] = (
-    Bug("two_are_enough", "two of four signatures make a seal", CORE, _two_are_enough),
-    Bug("all_must_sign", "one silent sealer stops all", CORE, _all_must_sign),
-    Bug("lock_forgotten", "a sealer votes against its lock", CORE, _lock_forgotten),
-    Bug("diary_forgotten", "a sealer forgets what it said", CORE, _diary_forgotten),
-    Bug("two_make_a_polka", "a sealer precommits what two prevoted", CORE, _two_make_a_polka),
-    Bug("signed_too_early", "a sealer signs what is not decided", CORE, _signed_too_early),
-    Bug("anything_goes", "a sealer says yes to an illegal set", CORE, _anything_goes),
-    Bug("one_round_only", "sealers wait for ever in one round", CORE, _one_round_only),
+    Bug(
+        "two_are_enough", "two of four signatures make a seal", CORE, _two_are_enough, _several
+    ),
+    Bug("all_must_sign", "one silent sealer stops all", CORE, _all_must_sign, _several),
+    Bug("lock_forgotten", "a sealer votes against its lock", CORE, _lock_forgotten, _several),
+    Bug("diary_forgotten", "a sealer forgets what it said", CORE, _diary_forgotten, _several),
+    Bug(
+        "two_make_a_polka",
+        "a sealer precommits what two prevoted",
+        CORE,
+        _two_make_a_polka,
+        _several,
+    ),
+    Bug(
+        "signed_too_early",
+        "a sealer signs what is not decided",
+        CORE,
+        _signed_too_early,
+        _several,
+    ),
+    Bug("anything_goes", "a sealer says yes to an illegal set", CORE, _anything_goes, _has_outlaw),
+    Bug(
+        "one_round_only", "sealers wait for ever in one round", CORE, _one_round_only, _several
+    ),
     Bug("bond_paid_twice", "a disputer has his bond back twice, unchecked", CORE, _bond_paid_twice),
     Bug("bond_never_paid", "a bond stays locked, unchecked", CORE, _bond_never_paid),
     Bug("dispute_without_end", "a dispute waits for ever, unchecked", CORE, _dispute_without_end),
