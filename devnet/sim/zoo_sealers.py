@@ -121,9 +121,7 @@ def _has_outlaw(plan: Plan) -> bool:
 
 
 BUGS: tuple[Bug, ...] = (
-    Bug(
-        "two_are_enough", "two of four signatures make a seal", CORE, _two_are_enough, _several
-    ),
+    Bug("two_are_enough", "two of four signatures make a seal", CORE, _two_are_enough, _several),
     Bug("all_must_sign", "one silent sealer stops all", CORE, _all_must_sign, _several),
     Bug("lock_forgotten", "a sealer votes against its lock", CORE, _lock_forgotten, _several),
     Bug("diary_forgotten", "a sealer forgets what it said", CORE, _diary_forgotten, _several),
@@ -142,9 +140,7 @@ BUGS: tuple[Bug, ...] = (
         _several,
     ),
     Bug("anything_goes", "a sealer says yes to an illegal set", CORE, _anything_goes, _has_outlaw),
-    Bug(
-        "one_round_only", "sealers wait for ever in one round", CORE, _one_round_only, _several
-    ),
+    Bug("one_round_only", "sealers wait for ever in one round", CORE, _one_round_only, _several),
     Bug("bond_paid_twice", "a disputer has his bond back twice, unchecked", CORE, _bond_paid_twice),
     Bug("bond_never_paid", "a bond stays locked, unchecked", CORE, _bond_never_paid),
     Bug("dispute_without_end", "a dispute waits for ever, unchecked", CORE, _dispute_without_end),
