@@ -254,7 +254,6 @@ _OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the
 _LAST_WORD = "who signs last knows the epoch's whole set, so the beacon is his to choose"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
 _NO_QUORUM = "a customer may ask for more reviewers than there are validators"
-_CHEAP_SILENCE = "not to show an answer costs half of what a wrong one costs"
 
 SCHEMES = (
     Scheme(29, "equivocation", ("validators",), SignTwice, lapses=Lapses(hears_evidence=False)),
@@ -284,7 +283,6 @@ SCHEMES = (
     Scheme(
         *(36, "hidden_bad_answer", ("solvers",), HideBadAnswers, forgive_silence),
         setting=replace(USUAL_SETTING, takers=8, places=8, sleeper="solvers-9"),
-        flaw=_CHEAP_SILENCE,
     ),
     Scheme(37, "lazy_votes", ("validators",), JudgeBlindly, pay_generosity, _TRUSTING),
     Scheme(37, "copied_votes", ("validators",), CopyVotes, flaw=_OPEN_VOTES),
