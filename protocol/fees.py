@@ -40,8 +40,8 @@ STAKE_SHARE_LOST: Mapping[Violation, int] = MappingProxyType(
 
 Plagiarism, malice, collusion and false votes are established by the verdict of a dispute and by
 nothing else. The founding rules name no share for a false vote; it costs what a wrong answer costs.
-Not to show an answer costs as much as a wrong one, and not half of it as the founding rules have it:
-else whoever knows that his answer is wrong would hide it.
+Not to show an answer costs as much as a wrong one, not half of it as in the founding rules: else
+whoever knows that his answer is wrong would hide it.
 """
 
 
