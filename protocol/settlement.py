@@ -5,6 +5,9 @@ Rules:
 2. Settling, once the dispute window has passed, pays what needs nobody's claim: the fee, the refund
    and the stakes. It also moves reputations, for until then a verdict could take the result back.
 3. escrowed + paid out + refunded = total at every step; the network's fee counts as paid out.
+4. What a publisher asks for beyond the least of the network is due while validation lasts. At its
+   very end more than half of the panel is enough: else whoever asks for much, or keeps some of the
+   panel silent, would have the answers and his reward.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,12 +62,26 @@ def judge_task(book: Book, task: Task) -> tuple[Judged, ...]:
             for submission in read_submissions(book, task)
             if submission.status is SubmissionStatus.UNDER_REVIEW
         ],
+        is_last=book.epoch > task.lifecycle.finalize_deadline,
     )
 
 
-def judge_answers(book: Book, task: Task, submissions: Iterable[Submission]) -> tuple[Judged, ...]:
-    """Return answers with their decisions as the votes that count stand now."""
+def judge_answers(
+    book: Book, task: Task, submissions: Iterable[Submission], *, is_last: bool
+) -> tuple[Judged, ...]:
+    """Return answers with their decisions as the votes that count stand now.
+
+    Args:
+        book: of the task's subject.
+        task: whose panel voted.
+        submissions: what to judge.
+        is_last: no more votes can come, so rule 4 holds.
+    """
     terms = task.terms
+    reviewers, threshold = terms.required_reviewers, terms.consensus_threshold
+    if is_last:
+        reviewers = min(reviewers, len(task.panel) // 2 + 1)
+        threshold = book.params.consensus_threshold_min
     judged = []
     for submission in submissions:
         votes = tuple(
@@ -73,8 +90,8 @@ def judge_answers(book: Book, task: Task, submissions: Iterable[Submission]) -> 
         )
         decision = decide(
             votes,
-            required_reviewers=terms.required_reviewers,
-            consensus_threshold=terms.consensus_threshold,
+            required_reviewers=reviewers,
+            consensus_threshold=threshold,
             quality_threshold=terms.quality_threshold,
             tolerance=book.params.score_tolerance,
         )

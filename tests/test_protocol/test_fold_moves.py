@@ -266,6 +266,32 @@ def test_all_votes_of_an_epoch_are_heard_before_the_verdict() -> None:
     assert world.task(task_id).status is At.UNDER_VALIDATION
 
 
+@pytest.mark.parametrize(
+    ("scores", "status", "score"),
+    [
+        ((80, 80, 80), At.COMPLETED, 80),
+        ((80, 80, 80, 0, 0), At.COMPLETED, 80),
+        ((80, 80), At.EXPIRED, None),
+        ((80, 80, 0, 0), At.EXPIRED, None),
+    ],
+    ids=["silence", "dissent", "too few", "no majority"],
+)
+def test_at_the_very_end_a_majority_of_the_panel_decides_whatever_was_asked_for(
+    scores: tuple[int, ...], status: At, score: int | None
+) -> None:
+    world = a_world()
+    task_id = world.open_task(required_reviewers=5, consensus_threshold=10_000)
+    world.collect_answers(task_id, ["bob"])
+    world.reveal_answers(task_id, ["bob"])
+    world.judge(task_id, {"bob": scores})
+    world.pass_until(world.task(task_id).lifecycle.finalize_deadline)
+    assert world.task(task_id).status is At.UNDER_VALIDATION
+    world.pass_until(world.epoch + 1)
+    assert world.task(task_id).status is status
+    if score is not None:
+        assert world.submission(task_id, "bob").score == score
+
+
 def test_expiry_without_quorum_gives_everything_back() -> None:
     world = a_world()
     task_id = under_validation(world, "bob", "carol")
