@@ -45,9 +45,13 @@ def count_judges(sealed: StateView, most: int, parties: Collection[bytes]) -> in
     return found
 
 
-def _is_judge(sealed: StateView, address: bytes, excluded: Collection[bytes]) -> bool:
+def _is_judge(
+    sealed: StateView, address: bytes, excluded: Collection[bytes], stake_min: int = 0
+) -> bool:
     miner = sealed.get(MINERS, address)
-    return address not in excluded and miner is not None and is_taking_part(miner)
+    if miner is None or address in excluded:
+        return False
+    return is_taking_part(miner) and miner.stake >= stake_min
 
 
 def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[bytes, ...]:
@@ -64,7 +68,12 @@ def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[
 
 
 def draw_validators(
-    book: Book, tag: str, seed: Sequence[bytes], size: int, excluded: Collection[bytes]
+    book: Book,
+    tag: str,
+    seed: Sequence[bytes],
+    size: int,
+    excluded: Collection[bytes],
+    stake_min: int = 0,
 ) -> tuple[bytes, ...]:
     """Return up to `size` validators by lot, sorted; nobody while the epoch is open.
 
@@ -78,6 +87,7 @@ def draw_validators(
         seed: what the draw is for.
         size: how many are wanted.
         excluded: addresses that must not be drawn.
+        stake_min: nano-units; whoever is registered with less is not drawn either.
     """
     if book.beacon is None:
         return ()
@@ -93,7 +103,7 @@ def draw_validators(
         chosen = place + int.from_bytes(lot, "big") % (len(candidates) - place)
         address = candidates[moved.get(chosen, chosen)]
         moved[chosen] = moved.get(place, place)
-        if _is_judge(book.sealed, address, excluded):
+        if _is_judge(book.sealed, address, excluded, stake_min):
             drawn.append(address)
     return tuple(sorted(drawn))
 
