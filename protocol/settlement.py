@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from protocol.book import Book, Note, Pot
+from protocol.closing import find_owed
 from protocol.consensus import Decision, Vote, decide
 from protocol.convictions import read_convicted, read_voting_round
 from protocol.errors import InvariantBroken
 from protocol.fees import split_fee
 from protocol.hashing import compute_hash
-from protocol.lifecycle import move_task, refund_task
+from protocol.lifecycle import is_lost, move_task, refund_task
 from protocol.phases import RewardState, SubmissionStatus, TaskStatus, Trigger
 from protocol.records import (
     RewardDistribution,
@@ -287,6 +288,39 @@ def settle_task(book: Book, task: Task) -> Task:
         refunded=pool.refunded + distribution.refund,
     )
     return replace(task, pool=pool, settled=True)
+
+
+def revoke_lost(book: Book, task: Task) -> Task | None:
+    """Return a settled task of which nothing is owed any more to those who can sign no claim.
+
+    Their parts go back to the publisher; if he can sign nothing either they go where fees go, for
+    on his account they would be out of reach for ever. None if there is no such part.
+
+    Raises:
+        InvariantBroken: a completed task has no distribution.
+    """
+    key = reward_key(task.task_id, task.lifecycle.round)
+    distribution = book.get(REWARDS, key)
+    if distribution is None:
+        raise InvariantBroken(f"task {task.task_id.hex()[:16]} completed without a distribution")
+    lost = {one for one in find_owed(distribution) if is_lost(book, one)}
+    if not lost:
+        return None
+    amount, entries = 0, []
+    for entry in distribution.entries:
+        if entry.recipient in lost and entry.state is RewardState.CLAIMABLE:
+            amount += entry.amount
+            entry = replace(entry, state=RewardState.REVOKED)
+        entries.append(entry)
+    book.put(REWARDS, key, replace(distribution, entries=tuple(entries)))
+    pool = replace(task.pool, escrowed=task.pool.escrowed - amount)
+    if is_lost(book, task.publisher):
+        treasury, burned = split_fee(amount, book.params)
+        book.pay(Pot.ESCROW, Pot.TREASURY, treasury)
+        book.pay(Pot.ESCROW, Pot.BURNED, burned)
+        return replace(task, pool=replace(pool, paid_out=pool.paid_out + amount))
+    book.pay(Pot.ESCROW, task.publisher, amount)
+    return replace(task, pool=replace(pool, refunded=pool.refunded + amount))
 
 
 def _settle_submission(book: Book, task: Task, submission: Submission) -> Submission:

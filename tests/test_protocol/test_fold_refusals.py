@@ -62,6 +62,12 @@ def second_registration(world: World) -> SignedTransaction:
     return world.register("bob")
 
 
+def registration_by_a_barred_author(world: World) -> SignedTransaction:
+    tx = world.register("eve")
+    world.seal(evidence=[(an_address("eve"), tx.header.seq + 1)])
+    return tx
+
+
 def registration_with_small_stake(world: World) -> SignedTransaction:
     return world.register("eve", stake=world.params.miner_stake_min - 1)
 
@@ -291,6 +297,7 @@ def claim_before_the_dispute_deadline(world: World) -> SignedTransaction:
 CASES = (
     Case("unfunded", unfunded_publication),
     Case("already_registered", second_registration),
+    Case("barred", registration_by_a_barred_author),
     Case("stake_too_small", registration_with_small_stake),
     Case("reward_out_of_range", publication(reward=4 * COIN)),
     # 15 coins are the least of the next level, so not the most of this one.
