@@ -82,6 +82,11 @@ class Author:
         signed = mark.get(signer.address)
         # Whoever has signed before keeps his chain whole, and asks peers for what he has lost.
         state.door.signed_up_to[signer.address] = -1 if signed is None else signed
+        try:
+            # The power may have gone between the two: peers will be told of what is stored.
+            self.resume()
+        except Full as error:
+            state.store.gate.shut(error)
         self._send, self._receive = trio.open_memory_channel[_Request](WAITING_MAX)
 
     @property
@@ -159,7 +164,7 @@ class Author:
                     request.done.set()
 
     def resume(self) -> None:
-        """After a full disk: bring the mark up to what is stored, before anybody signs on it.
+        """At a start and after a full disk: bring the mark up to what is stored, before it is told.
 
         Raises:
             Full: it is full again.
