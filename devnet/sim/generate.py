@@ -233,7 +233,8 @@ def _draw_lies(draws: _Draws, habits: tuple[str, ...], calm_ms: int) -> list[Eve
         for kind in chosen:
             # Whoever copies has to be there when others commit and again when they reveal.
             for _ in range(draws.pick(1, 4) if kind != "copy" else calm_ms // 400):
-                at_ms = draws.pick(500, calm_ms - 1)
+                # Nothing can be claimed before a task is over.
+                at_ms = draws.pick(calm_ms // 2 if kind == "replay" else 500, calm_ms - 1)
                 arguments = (draws.number(), draws.number(), draws.pick(100, 5_000))
                 events.append(Event(at_ms, kind, peer, arguments))
     return events

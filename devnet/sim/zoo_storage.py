@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from devnet.sim.plan import CORE, NODE
+from devnet.sim.plan import CORE, NODE, Plan
 from devnet.sim.zoo import Bug, Patch
 from node.high_water import HighWater
 from node.sealer import Sealer
@@ -89,6 +89,10 @@ def _failing_disk_ignored() -> list[Patch]:
     ]
 
 
+def _has_rotten_disk(plan: Plan) -> bool:
+    return sum(event.kind == "disk" for event in plan.events) > 4
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("never_synced", "acknowledged before it is synced", CORE, _never_synced),
     Bug("seals_unsynced", "a seal is told before it is synced", CORE, _seals_unsynced),
@@ -98,7 +102,13 @@ BUGS: tuple[Bug, ...] = (
     Bug("stale_indexes", "old index keys are never deleted", CORE, _stale_indexes),
     Bug("evidence_forgotten", "a restart forgets unsealed evidence", CORE, _evidence_forgotten),
     Bug("mark_forgotten", "signing marks are not read", CORE, _mark_forgotten),
-    Bug("failing_disk_ignored", "a node goes on after a failed write", NODE, _failing_disk_ignored),
+    Bug(
+        "failing_disk_ignored",
+        "a node goes on after a failed write",
+        NODE,
+        _failing_disk_ignored,
+        _has_rotten_disk,
+    ),
     Bug(
         "sealer_trusts_its_disk",
         "seals unsynced, and the sealer keeps no mark",
