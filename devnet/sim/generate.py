@@ -123,7 +123,7 @@ def _draw_habits(draws: _Draws, peers: int, sealers: int) -> tuple[str, ...]:
         free = range(sealers, peers)
         most = min(len(free) - (sealers == 1), max(1, int(peers * LIARS_SHARE_MAX)))
         for peer in draws.rng.sample(free, draws.pick(1, most)):
-            habits[peer] = draws.rng.choice(("liar", "liar", *WORKER_HABITS))
+            habits[peer] = draws.rng.choice(("liar", "liar", "partial", *WORKER_HABITS))
     return tuple(habits)
 
 
