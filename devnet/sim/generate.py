@@ -142,6 +142,7 @@ def _draw_workload(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
     events: list[Event] = []
     per_epoch = draws.rng.choice((0.3, 0.6, 1.0))
     diligence = draws.rng.choice((0.5, 0.8, 1.0))
+    cleans = draws.is_on()
     deeds = [(deed, share) for deed, share in _DEEDS if draws.is_on()]
     for start_ms in range(0, calm_ms, EPOCH_MS):
         for peer in range(peers):
@@ -150,6 +151,8 @@ def _draw_workload(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
                 events.append(Event(at_ms, "work", peer, (draws.number(),)))
         if draws.is_on(per_epoch):
             events.append(_draw_event(draws, start_ms, "publish", peers))
+        if cleans and draws.is_on(0.3):
+            events.append(_draw_event(draws, start_ms, "clean", peers))
         for deed, share in deeds:
             if draws.is_on(share):
                 events.append(_draw_event(draws, start_ms, deed, peers))
