@@ -19,7 +19,7 @@ from protocol.kinds.report_fraud import ReportFraud
 from protocol.kinds.vote_dispute import VoteDispute
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.params import NANO_PER_COIN
-from protocol.phases import OPEN_DISPUTES, DisputeStatus, MinerStatus, TaskStatus
+from protocol.phases import DisputeStatus, MinerStatus, TaskStatus
 from protocol.records import Submission, Task
 from protocol.tables import DISPUTES, MINERS, SUBMISSIONS, TASKS, dispute_key
 
@@ -156,7 +156,7 @@ class Litigant:
         for task in self._list_tasks(TaskStatus.DISPUTED):
             key = dispute_key(task.task_id, task.lifecycle.round)
             case = self._state.open.get(DISPUTES, key)
-            if case is not None and case.status in OPEN_DISPUTES:
+            if case is not None and case.closed_at is None:
                 found.append((task, case))
         return found
 
