@@ -23,10 +23,10 @@ from node.high_water import SigningError
 from node.private_files import create_private, read_private
 from protocol import codec
 from protocol.agreement_effects import Diary
-from protocol.ballots import SET_IDS_MAX
 from protocol.errors import Rejected
 from protocol.hashing import HASH_BYTES
 from protocol.messages import pack_ids, unpack_ids
+from protocol.plan import SET_IDS_MAX
 from protocol.schema import AtMost, encode_record, from_plain
 from protocol.seals import compute_set_root
 from storage.folder import NO_ROOM, translate_os_error
@@ -95,13 +95,13 @@ class DiaryFile:
 
         Args:
             diary: what the sealer must not forget.
-            sets: ids by set root, of the contents that the diary names as far as they are known.
+            sets: ids by set root, of the plans that the diary names as far as they are known.
 
         Raises:
             SigningError: `diary_unwritable`.
             Full: `disk_full`.
         """
-        roots = dict.fromkeys(content.set_root for content in diary.list_contents())
+        roots = dict.fromkeys(plan.set_root for plan in diary.list_plans())
         packed = tuple(pack_ids(sets[root]) for root in roots if root in sets)
         page = _Page(diary, packed)
         if self._path is not None:

@@ -12,7 +12,7 @@ from protocol.agreement_effects import Diary
 from protocol.ballots import Step
 from protocol.seals import compute_set_root
 from storage.errors import Full
-from tests.support.agreeing import EPOCH, VALUES, Member, a_ballot, a_content, a_proposal
+from tests.support.agreeing import EPOCH, OPENINGS, VALUES, Member, a_ballot, a_plan, a_proposal
 from tests.support.builders import a_hash
 from tests.support.exploring import back
 
@@ -24,6 +24,7 @@ def a_diary() -> Diary:
     for step in (Step.PREVOTE, Step.PRECOMMIT):
         for place in (1, 2, 3):
             member.hear(a_ballot(place, 0, step, VALUES[0]))
+    member.hear(OPENINGS[1])
     diary = member.agreement.diary
     assert diary.locked is not None
     assert diary.decision is not None
@@ -54,10 +55,10 @@ def test_what_was_written_last_is_read_after_a_restart(tmp_path: Path) -> None:
 def test_sets_that_the_diary_names_come_back_by_their_roots(tmp_path: Path) -> None:
     ids = sorted(a_hash(str(number)) for number in range(3))
     root = compute_set_root(ids)
-    content = replace(a_content(VALUES[0]), set_root=root, count=3)
+    plan = replace(a_plan(VALUES[0]), set_root=root, count=3)
     backed = back((0, VALUES[0]))
     assert backed is not None
-    diary = Diary(EPOCH, 1, locked=replace(backed, content=content))
+    diary = Diary(EPOCH, 1, locked=replace(backed, plan=plan))
     file = DiaryFile(tmp_path / "own" / "diary")
     file.write(diary, {root: ids, a_hash("another"): [a_hash("x")]})
     assert read_again(tmp_path / "own" / "diary") == (diary, {root: ids})

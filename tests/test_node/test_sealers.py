@@ -27,7 +27,8 @@ from protocol.messages import (
     encode_message,
     pack_ids,
 )
-from protocol.seals import compute_seal_hash, sign_seal
+from protocol.plan import complete, compute_plan_hash
+from protocol.seals import sign_seal
 from protocol.tables import ACCOUNTS
 from protocol.transactions import sign_transaction
 from tests.support.chains import a_header
@@ -299,17 +300,21 @@ class TwoFaced:
         state, network = self.peer.state, self.council.genesis.network
         box = state.ballots.box
         # The same set at another time: whoever folds it finds nothing wrong with it.
-        content = state.draft(time_ms)
-        value = compute_seal_hash(network, content)
+        plan = state.draft(time_ms, box.secrets.choose_deals() or ())
+        value = compute_plan_hash(network, plan)
 
         def sign(step: Step) -> Ballot:
             return sign_ballot(network, box.epoch, number, step, value, self.signer)
 
         words: list[object] = []
         if choose_proposer(box.sealers, box.epoch, number) == self.signer.address:
-            ids = pack_ids(state.find_set(content) or ())
-            words.append(ProposalNotice("", Proposal(sign(Step.PROPOSE), content, None), ids))
+            ids = pack_ids(state.find_set(plan) or ())
+            words.append(ProposalNotice("", Proposal(sign(Step.PROPOSE), plan, None), ids))
         words += [BallotNotice(sign(Step.PREVOTE)), BallotNotice(sign(Step.PRECOMMIT))]
+        # Of the secret he knows nothing yet, so he makes one up.
+        secret = bytes(32) if box.secrets.is_needed else None
+        root = state.fold(plan.set_root, secret).state_root
+        content = complete(network, plan, secret, root)
         return [*words, SealVoteNotice(SealVote(content, sign_seal(network, content, self.signer)))]
 
 
