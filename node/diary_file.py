@@ -35,7 +35,9 @@ SETS_MAX = 4
 FILE_BYTES_MAX = SETS_MAX * SET_IDS_MAX * HASH_BYTES + (1 << 20)
 _CHECK_BYTES = 32
 _NUMBER_BYTES = 8
-_TAG = b"minesync/diary/1"
+_TAG = b"minesync/diary/2"
+_TAG_BEFORE = b"minesync/diary/1"
+"""Of releases whose sealers signed a state before its set was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +126,25 @@ class DiaryFile:
             raise SigningError("diary_unwritable", error.strerror, "a writable disk") from error
 
 
-def _read_page(data: bytes) -> tuple[int, _Page] | None:
-    """Return a page and its number; None if there is none, or a torn one."""
+def _read_page(data: bytes) -> tuple[int, _Page | None] | None:
+    """Return a page and its number; None if there is none, or a torn one.
+
+    Nothing of an earlier release's page can be said again in this one. It counts as empty: the mark
+    of the sealer keeps it silent in the epoch that it spoke of.
+    """
     check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
-    if not data or check != _compute_check(body):
+    if not data or check not in (_compute_check(body), _compute_check(body, _TAG_BEFORE)):
         return None
+    number = int.from_bytes(body[:_NUMBER_BYTES], "big")
+    if check != _compute_check(body):
+        return number, None
     try:
         plain = codec.decode(body[_NUMBER_BYTES:], bytes_max=FILE_BYTES_MAX)
         page = from_plain(_Page, plain)
     except Rejected as error:
         raise SigningError("diary_damaged", str(error), "a diary of this release") from error
-    return int.from_bytes(body[:_NUMBER_BYTES], "big"), page
+    return number, page
 
 
-def _compute_check(body: bytes) -> bytes:
-    return hashlib.sha256(_TAG + body).digest()
+def _compute_check(body: bytes, tag: bytes = _TAG) -> bytes:
+    return hashlib.sha256(tag + body).digest()

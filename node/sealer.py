@@ -67,15 +67,17 @@ DEAL_PART = 2
 """An epoch is over by one so-many-th when this sealer deals for the next."""
 
 
-class Hour(Enum):
-    """Among the timers: what is due when so much of the epoch is over."""
+class Due(Enum):
+    """Among the timers: what is due once in an epoch, or again and again."""
 
     DEAL = "deal"
     START = "start"
     """It has lasted long enough."""
+    ASK = "ask"
+    """The plan is decided, and still there is no seal: perhaps an opening or a vote got lost."""
 
 
-Timer = Schedule | Plan | Hour
+Timer = Schedule | Plan | Due
 
 
 def check_sealer(genesis: Genesis, signer: Signer) -> None:
@@ -161,13 +163,13 @@ class Sealer:
         """Do now what is done when the epoch has lasted long enough; alone, this seals it."""
         if not self._is_behind():
             self._begin()
-            self._timers[Hour.START] = self._now_s()
+            self._timers[Due.START] = self._now_s()
             self._look()
 
     def resume(self) -> None:
         """After a full disk: go on from what is on disk, before any peer hears of it."""
         if self._agreement.diary.epoch == self._state.epoch + 1:
-            if Hour.START in self._timers:
+            if Due.START in self._timers:
                 self._begin()
             else:
                 self.end_epoch()
@@ -222,9 +224,9 @@ class Sealer:
         self._unjudged: dict[Plan, float] = {}
         self._awaiting: Fold | None = None
         now_s = self._now_s()
-        self._timers: dict[Timer, float] = {Hour.START: now_s + self._epoch_s}
+        self._timers: dict[Timer, float] = {Due.START: now_s + self._epoch_s}
         if ballots.box.secrets.wanted:
-            self._timers[Hour.DEAL] = now_s + self._epoch_s / DEAL_PART
+            self._timers[Due.DEAL] = now_s + self._epoch_s / DEAL_PART
 
     def _look(self) -> None:
         """Do whatever the time and the box ask for; on a full disk nothing, until `resume`."""
@@ -246,17 +248,21 @@ class Sealer:
             if isinstance(timer, Schedule):
                 self._perform(self._agreement.expire(timer.step, timer.round))
                 self._peers.ask_for_ballots()
-            elif timer is Hour.DEAL:
+            elif timer is Due.DEAL:
                 self._perform(self._agreement.deal())
-            elif timer is Hour.START:
+            elif timer is Due.START:
                 self._perform(self._agreement.start())
                 if self._state.ballots.box.secrets.choose_deals() is None:
                     self._peers.ask_for_ballots()
+            elif timer is Due.ASK:
+                self._peers.ask_for_ballots()
             elif timer in self._unjudged:
                 self._ask_for(timer, of_all=True)
         for plan in [one for one, due_s in self._unjudged.items() if due_s <= now_s]:
             self._judge(plan)
         self._perform(self._agreement.advance())
+        if self._agreement.decided is not None and self._state.ballots.is_needed:
+            self._timers.setdefault(Due.ASK, self._now_s() + self._patience_s)
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         effects = list(effects)

@@ -368,7 +368,9 @@ class BallotBox:
             # Any quorum will do, and peers heard of different ones.
             quorum = Quorum(shown.decision.quorum.round, ())
             shown = replace(shown, decision=Backed(shown.decision.plan, quorum))
-        return compute_hash("ballots", encode_record(shown))[:DIGEST_BYTES]
+        shown = replace(shown, deals=(), openings=())
+        secrets = encode_record(self.secrets.summarize())
+        return compute_hash("ballots", encode_record(shown) + secrets)[:DIGEST_BYTES]
 
 
 def _brings_later(polka: Quorum | None, known: Quorum | None) -> bool:

@@ -117,8 +117,8 @@ class Shown:
     seal_votes: Annotated[tuple[SealVote, ...], AtMost(SEALERS_MAX)] = ()
     decision: Backed | None = None
     doubles: Annotated[tuple[DoubleBallot, ...], AtMost(SEALERS_MAX)] = ()
-    deals: Annotated[tuple[Deal, ...], AtMost(DEALS_MAX + SEALERS_MAX)] = ()
-    openings: Annotated[tuple[Opening, ...], AtMost(SEALERS_MAX)] = ()
+    deals: Annotated[tuple[Deal, ...], AtMost(2 * DEALS_MAX)] = ()
+    openings: Annotated[tuple[Opening, ...], AtMost(DEALS_MAX)] = ()
 
     def list_words(self) -> "list[Word]":
         """Return all that is shown, what other words rest on first."""

@@ -2,12 +2,17 @@
 
 Rules:
 1. The deals for this epoch are those that the last seal names by hash: a quorum checked them.
-2. A deal for the next epoch enters once it is checked, one of each dealer. What a proposal brings
-   is checked too, whatever was heard before: a dealer who tells two things delays nobody by it.
-3. An opening enters once it is checked, one of each sealer; until the deals are here none can be.
+2. A deal for the next epoch enters once it is checked, one of each dealer, until there are enough:
+   checking is dear, and whoever has enough can pass them on. What a proposal brings is checked too,
+   whatever was heard before: a dealer who tells two things delays nobody by it.
+3. An opening enters once it is checked, one of each sealer, until the secret is known; until the
+   deals are here none can be checked.
+4. Whoever signed something false is not looked at again, but for what proposals bring of his.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from protocol.errors import Rejected
 from protocol.genesis import SEALERS_MAX
@@ -23,9 +28,23 @@ from protocol.sharing import (
     count_deals,
     recover_secret,
 )
+from protocol.task_types import Address
 
+_LIES = frozenset({"deal_proof", "deal_degree", "opening_proof", "group_point", "group_scalar"})
+"""What is found only once the signature is known to be the sealer's."""
 CHECKED_MAX = 4 * SEALERS_MAX
 """Deals that are remembered as checked, so that a proposal of known ones costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a box is worth to others; whose deals and openings count while they are too few."""
+
+    agreed: tuple[Deal, ...]
+    has_deals: bool
+    dealers: tuple[Address, ...]
+    has_secret: bool
+    openers: tuple[Address, ...]
 
 
 class SecretBox:
@@ -79,15 +98,11 @@ class SecretBox:
             return self._add_agreed(deal)
         if not self.wanted:
             raise Rejected("deal_unneeded", "a deal", "none: nobody is assumed to lie")
-        # Whoever signed a bad one is not looked at again: checking costs more than signing.
-        if deal.dealer in self.offered or deal.dealer in self._liars:
+        is_enough = self.choose_deals() is not None
+        if is_enough or deal.dealer in self.offered or deal.dealer in self._liars:
             return False
-        try:
+        with self._noting_liars(deal.dealer):
             self._check(deal)
-        except Rejected as error:
-            if error.code in ("deal_proof", "deal_degree"):
-                self._liars[deal.dealer] = None
-            raise
         self.offered[deal.dealer] = deal
         return True
 
@@ -109,7 +124,8 @@ class SecretBox:
         for deal in deals:
             self._check(deal)
         for deal in deals:
-            self.offered.setdefault(deal.dealer, deal)
+            if self.choose_deals() is None:
+                self.offered.setdefault(deal.dealer, deal)
 
     def _check(self, deal: Deal) -> None:
         if deal in self._checked:
@@ -128,19 +144,34 @@ class SecretBox:
         if not self.is_needed:
             raise Rejected("opening_unneeded", "an opening", "none: nothing was dealt")
         deals = self.find_agreed()
-        if deals is None or opening.sealer in self.openings:
+        sealer = opening.sealer
+        is_enough = self.find_secret() is not None
+        if deals is None or is_enough or sealer in self.openings or sealer in self._liars:
             return False
-        check_opening(self._network, opening, self._epoch, deals, self._sealers)
-        self.openings[opening.sealer] = opening
+        with self._noting_liars(sealer):
+            check_opening(self._network, opening, self._epoch, deals, self._sealers)
+        self.openings[sealer] = opening
         return True
+
+    @contextmanager
+    def _noting_liars(self, sealer: bytes) -> Iterator[None]:
+        """Look no more at what a sealer says who signed something false: that costs more to check.
+
+        Before the signature nothing costs much, and nothing is known of who said it.
+        """
+        try:
+            yield
+        except Rejected as error:
+            if error.code in _LIES:
+                self._liars[sealer] = None
+            raise
 
     # --------------------------------------------------------------------- what one sealer adds
 
     def deal(self, signer: Signer) -> Deal | None:
         """Return what a sealer has yet to deal for the next epoch; None if nothing."""
-        if not self.wanted or signer.address not in self._sealers_next:
-            return None
-        if signer.address in self.offered:
+        is_enough = self.choose_deals() is not None
+        if is_enough or signer.address not in self._sealers_next or signer.address in self.offered:
             return None
         return build_deal(self._network, self._epoch + 1, self._sealers_next, signer)
 
@@ -157,12 +188,12 @@ class SecretBox:
             self.recall([again])
 
     def open(self, signer: Signer) -> Opening | None:
-        """Return a sealer's opening of the deals for this epoch; None if it can open nothing.
+        """Return a sealer's opening of the deals for this epoch; None if it can add nothing.
 
         Call it once the plan of the epoch is decided, and never before.
         """
         deals = self.find_agreed()
-        if not self.is_needed or deals is None:
+        if not self.is_needed or deals is None or self.find_secret() is not None:
             return None
         return build_opening(self._network, self._epoch, deals, self._sealers, signer)
 
@@ -200,6 +231,17 @@ class SecretBox:
     def show_deals(self) -> tuple[Deal, ...]:
         """Return what a peer that missed something needs."""
         return (*self.list_agreed(), *(deal for _, deal in sorted(self.offered.items())))
+
+    def summarize(self) -> "Summary":
+        """Return what tells apart two boxes of which one can help the other: any f + 1 will do."""
+        has_deals, has_secret = self.choose_deals() is not None, self.find_secret() is not None
+        return Summary(
+            tuple(self.list_agreed()),
+            has_deals,
+            () if has_deals else tuple(sorted(self.offered)),
+            has_secret,
+            () if has_secret else tuple(sorted(self.openings)),
+        )
 
     def show_openings(self) -> tuple[Opening, ...]:
         """Return what a peer that missed something needs."""

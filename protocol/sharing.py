@@ -86,12 +86,14 @@ class Opening:
     Attributes:
         shares: p(i) B of each deal, in their order, packed.
         proof: that these are the shares that were dealt to it: a challenge and a response.
+        signature: over the hash of the rest: a forged one is told by it, which is cheaper.
     """
 
     epoch: Epochs
     sealer: Address
     shares: Annotated[bytes, AtMost(DEALS_MAX * POINT_BYTES)]
     proof: Annotated[bytes, Exactly(2 * SCALAR_BYTES)]
+    signature: Annotated[bytes, Exactly(SIGNATURE_BYTES)]
 
 
 def count_deals(sealers: int) -> int:
@@ -112,6 +114,12 @@ def compute_deal_hash(network: bytes, deal: Deal) -> bytes:
     """Return the hash (32 bytes) by which a seal names a deal; the signature is no part of it."""
     plain = [deal.epoch, deal.dealer, deal.commitments, deal.shares, deal.proof]
     return compute_hash("deal", network, codec.encode(plain))
+
+
+def compute_opening_hash(network: bytes, opening: Opening) -> bytes:
+    """Return what the signature of an opening is under (32 bytes)."""
+    plain = [opening.epoch, opening.sealer, opening.shares, opening.proof]
+    return compute_hash("opening", network, codec.encode(plain))
 
 
 # ---------------------------------------------------------------------------------------- dealing
@@ -222,12 +230,14 @@ def build_opening(
     nonce = to_scalar(signer.derive(b"opening nonce", statement))
     masks = [multiply_base(nonce), *(multiply(nonce, share) for share in shares)]
     challenge = hash_to_scalar(b"opening-proof", statement, *shares, *masks)
-    return Opening(
+    unsigned = Opening(
         epoch=epoch,
         sealer=signer.address,
         shares=b"".join(shares),
         proof=write_scalar(challenge) + write_scalar(nonce - challenge * secret),
+        signature=bytes(SIGNATURE_BYTES),
     )
+    return replace(unsigned, signature=signer.sign(compute_opening_hash(network, unsigned)))
 
 
 def check_opening(
@@ -236,7 +246,8 @@ def check_opening(
     """Check that a sealer opened the shares that checked deals gave it.
 
     Raises:
-        Rejected: `opening_epoch`, `opening_sealer`, `opening_shape`, `opening_proof`, `group_…`.
+        Rejected: `opening_epoch`, `opening_sealer`, `opening_shape`, `opening_signature`,
+            `opening_proof`, `group_…`.
     """
     if opening.epoch != epoch:
         raise Rejected("opening_epoch", opening.epoch, epoch)
@@ -245,6 +256,9 @@ def check_opening(
         raise Rejected("opening_sealer", opening.sealer.hex()[:16], "a sealer with a share")
     if len(opening.shares) != len(deals) * POINT_BYTES:
         raise Rejected("opening_shape", f"{len(opening.shares)} bytes", f"{len(deals)} points")
+    value = compute_opening_hash(network, opening)
+    if not is_valid_signature(opening.sealer, value, opening.signature):
+        raise Rejected("opening_signature", opening.sealer.hex()[:16], "a valid signature")
     place = recipients.index(opening.sealer)
     shares = _cut(opening.shares)
     challenge, response = map(read_scalar, _cut(opening.proof))

@@ -37,11 +37,12 @@ from protocol.sharing import (
     compute_deal_hash,
     recover_secret,
 )
-from tests.support.builders import a_hash, a_seed
+from tests.support.builders import a_hash, a_seed, an_address
 
 NETWORK = b"network!"
 PREV = a_hash("the seal before")
 EPOCH = 5
+NAMES = ("ada", "ben", "cy", "dee")
 VALUES = ("one", "two")
 
 
@@ -53,15 +54,26 @@ class QuickSigner(Signer):
         self.sign = lru_cache(None)(super().sign)  # type: ignore[method-assign]
 
 
-SIGNERS = sorted(
-    (QuickSigner(name) for name in ("ada", "ben", "cy", "dee")), key=lambda one: one.address
-)
+class FickleSigner(Signer):
+    """The same key, with other luck: what it deals is valid, and not what it dealt before."""
+
+    def derive(self, purpose: bytes, statement: bytes) -> bytes:
+        """Return other words than an honest holder would."""
+        return super().derive(purpose, b"once more" + statement)
+
+
+SIGNERS = sorted((QuickSigner(name) for name in NAMES), key=lambda one: one.address)
 SEALERS = tuple(one.address for one in SIGNERS)
 """In the order of their addresses: sealer i is the proposer of round r when (1 + r) % 4 == i."""
 DEALT = tuple(build_deal(NETWORK, EPOCH, SEALERS, signer) for signer in SIGNERS[1:3])
 """What makes the secret of the epoch; the dealers need not be there any more."""
 AGREED = tuple(compute_deal_hash(NETWORK, deal) for deal in DEALT)
 OFFERED = tuple(build_deal(NETWORK, EPOCH + 1, SEALERS, signer) for signer in SIGNERS)
+FICKLE = tuple(
+    build_deal(NETWORK, EPOCH + 1, SEALERS, FickleSigner(a_seed(name)))
+    for name in sorted(NAMES, key=an_address)
+)
+"""What each of them may offer to some while the others hear of the first."""
 OPENINGS = tuple(build_opening(NETWORK, EPOCH, DEALT, SEALERS, signer) for signer in SIGNERS)
 SECRET = recover_secret(
     NETWORK, EPOCH, DEALT, {one.sealer: one for one in OPENINGS if one is not None}, SEALERS
@@ -260,7 +272,11 @@ class Assembly:
 
 
 def scramble(
-    assembly: Assembly, rng: random.Random, steps: int, lies: Sequence[object] = ()
+    assembly: Assembly,
+    rng: random.Random,
+    steps: int,
+    lies: Sequence[object] = (),
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     """Deliver in any order, repeat, lose, lie, let time-outs end early, and pull plugs."""
     members = list(assembly.members.values())
@@ -283,6 +299,7 @@ def scramble(
             one.hear(rng.choice(lies))
         elif waiting[one.place]:
             one.hear(waiting[one.place].pop(rng.randrange(min(4, len(waiting[one.place])))))
+        look()
 
 
 def list_lies(liar: int, rounds: int) -> list[object]:
@@ -299,7 +316,7 @@ def list_lies(liar: int, rounds: int) -> list[object]:
     for name in VALUES:
         content = a_content(name)
         lies.append(SealVote(content, sign_seal(NETWORK, content, SIGNERS[liar])))
-    return [*lies, OFFERED[liar], OPENINGS[liar]]
+    return [*lies, OFFERED[liar], FICKLE[liar], OPENINGS[liar]]
 
 
 def find_contradictions(members: Iterable[Member]) -> list[tuple[int, int, Step]]:

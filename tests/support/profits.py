@@ -248,10 +248,10 @@ def subsidise(patch: pytest.MonkeyPatch) -> None:
 _CROWDED = Setting(takers=8, places=3)
 _TRUSTING = Lapses(is_watchful=False)
 _UNCHECKED = Lapses(is_checked=False)
-_FORESEEABLE = Lapses(is_foreseeable=True)
+_LAST_WORD = Lapses(is_foreseeable=True)
+_FORESEEABLE = Lapses(is_foreseeable=True, has_secret=False)
 
 _OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
-_LAST_WORD = "who signs last knows the epoch's whole set, so the beacon is his to choose"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
 _NO_QUORUM = "a customer may ask for more reviewers than there are validators"
 _CHEAP_SILENCE = "not to show an answer costs half of what a wrong one costs"
@@ -268,11 +268,10 @@ SCHEMES = (
     ),
     Scheme(
         *(32, "tie_grinding_last_word", ("solvers",), GrindTies),
-        conditions=_FORESEEABLE,
+        conditions=_LAST_WORD,
         lapses=_FORESEEABLE,
         setting=_CROWDED,
         is_luck=True,
-        flaw=_LAST_WORD,
     ),
     Scheme(33, "back_dating", ("solvers",), BackDate, never_close, are_weak=True),
     Scheme(34, "holding_back", ("solvers",), ClaimRevoked, pay_again, _UNCHECKED),
@@ -292,10 +291,9 @@ SCHEMES = (
     Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, flaw=_NO_FALSEHOOD),
     Scheme(
         *(38, "shaded_scores_last_word", ("validators", "solvers"), ShadeWithLastWord),
-        conditions=_FORESEEABLE,
+        conditions=_LAST_WORD,
         lapses=_FORESEEABLE,
         is_luck=True,
-        flaw=_LAST_WORD,
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),

@@ -1,5 +1,6 @@
 """The sealer's diary: whole or not at all, private, and never taken for another."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,3 +123,16 @@ def test_a_disk_that_cannot_be_written_is_told_before_anything_is_sent(
     with pytest.raises(Full):
         file.write(Diary(EPOCH, 1), {})
     assert file.read() == (Diary(EPOCH, 0), {})
+
+
+def test_a_diary_of_an_earlier_release_says_nothing_and_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "diary"
+    DiaryFile(path).write(Diary(EPOCH, 0), {})
+    written = path.with_name("diary.1")
+    body = (7).to_bytes(8, "big") + b"what was a diary then"
+    written.write_bytes(hashlib.sha256(b"minesync/diary/1" + body).digest() + body)
+    assert read_again(path) is None
+    file = DiaryFile(path)
+    file.write(a_diary(), {})
+    assert read_again(path) == (a_diary(), {})
+    assert path.with_name("diary.0").stat().st_size > 0, "in the other place"

@@ -276,12 +276,39 @@ def list_opened(member: Member) -> list[object]:
 def test_nobody_opens_a_share_before_the_plan_is_decided() -> None:
     member = Member(0, ONE)
     lock(member, 0, ONE)
-    for place in (1, 2):
-        member.hear(OPENINGS[place])
+    member.hear(OPENINGS[1])
     for place in (1, 2):
         member.hear(a_ballot(place, 0, Step.PRECOMMIT, ONE))
         is_decided = member.agreement.decided is not None
         assert bool(list_opened(member)) == is_decided == (place == 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_under_any_schedule_nobody_knows_the_secret_before_somebody_honest_knows_the_decision(
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    liar = rng.randrange(4)
+    assembly = Assembly([place for place in range(4) if place != liar])
+    decided: set[int] = set()
+    moments: set[tuple[bool, bool]] = set()
+
+    def look() -> None:
+        members = assembly.members.values()
+        decided.update(one.place for one in members if one.agreement.decided is not None)
+        opened = {place for place in assembly.members if list_opened(assembly.members[place])}
+        assert opened <= decided, "not even who is to be the first"
+        # All that was ever said, and the liar's own share: what a coalition of liars holds.
+        known = a_box()
+        for word in (*(word for one in members for word in list_opened(one)), OPENINGS[liar]):
+            known.add(word)
+        is_known = known.secrets.find_secret() is not None
+        assert is_known == bool(opened)
+        moments.add((is_known, bool(decided)))
+
+    scramble(assembly, rng, 250, list_lies(liar, 6), look)
+    assert (True, False) not in moments
+    assert (False, False) in moments
 
 
 @pytest.mark.parametrize("silent", range(4))

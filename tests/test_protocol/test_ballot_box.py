@@ -101,7 +101,7 @@ LATER = a_proposal(proposer_of(1), 1, ONE)
         (a_seal_vote(0, replace(CONTENT, sharing=None)), "seal_sharing"),
         (FORGED, "deal_signature"),
         (OPENINGS[0] and replace(OPENINGS[0], epoch=EPOCH + 1), "opening_epoch"),
-        (OPENINGS[0] and replace(OPENINGS[0], sealer=SEALERS[1]), "opening_proof"),
+        (OPENINGS[0] and replace(OPENINGS[0], sealer=SEALERS[1]), "opening_signature"),
         (DoubleBallot(PREVOTE, PREVOTE), "double_ballot"),
         (DoubleBallot(PREVOTE, a_ballot(1, 0, Step.PREVOTE, TWO)), "double_ballot"),
         (DoubleBallot(PREVOTE, replace(PREVOTE, value=value_of(TWO))), "double_ballot"),

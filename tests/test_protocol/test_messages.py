@@ -78,7 +78,7 @@ STATUS = Status(7, ID, 3, bytes(16), ID)
 DEAL = Deal(9, ID, ID * 2, ID * 2, ID * 3, bytes(64))
 PLAN = Plan(8, ID, ID, 2, ID, 0, (DEAL,))
 CONTENT = SealContent(8, ID, ID, 2, ID, ID, 0, Sharing(ID, ID * 2))
-OPENING = Opening(8, ID, ID * 2, ID * 2)
+OPENING = Opening(8, ID, ID * 2, ID * 2, bytes(64))
 VOTE = Vote(ID, bytes(64))
 PREVOTE = Ballot(8, 3, Step.PREVOTE, None, ID, bytes(64))
 PROPOSAL = Proposal(Ballot(8, 3, Step.PROPOSE, ID, ID, bytes(64)), PLAN, Quorum(2, (VOTE, VOTE)))
@@ -232,8 +232,8 @@ def test_the_largest_of_each_fits_its_frame() -> None:
                 (FULL_SEAL_VOTE,) * SEALERS_MAX,
                 Backed(FULL_PLAN, FULL),
                 (DOUBLE,) * SEALERS_MAX,
-                (FULL_DEAL,) * (DEALS_MAX + SEALERS_MAX),
-                (replace(OPENING, shares=ID * DEALS_MAX),) * SEALERS_MAX,
+                (FULL_DEAL,) * (2 * DEALS_MAX),
+                (replace(OPENING, shares=ID * DEALS_MAX),) * DEALS_MAX,
             ),
         ),
         SetIds(ID, 0, bytes(32 * PACKED_IDS_MAX)),

@@ -22,6 +22,7 @@ from protocol.sharing import (
     check_deal,
     check_opening,
     compute_deal_hash,
+    compute_opening_hash,
     count_deals,
     list_recipients,
     recover_secret,
@@ -58,6 +59,12 @@ class Circle:
     def recover(self, openings: Sequence[Opening]) -> bytes | None:
         known = {one.sealer: one for one in openings}
         return recover_secret(NETWORK, EPOCH, self.deals, known, self.sealers)
+
+    def sign_opened(self, opening: Opening) -> Opening:
+        """Return an opening as its sealer would sign it, true or not."""
+        signer = next((s for s in self.signers if s.address == opening.sealer), self.signers[0])
+        value = compute_opening_hash(NETWORK, opening)
+        return replace(opening, signature=signer.sign(value))
 
     def sign(self, place: int, deal: Deal) -> Deal:
         """Return a deal as its dealer would sign it, true or not."""
@@ -240,12 +247,23 @@ def prove_falsely(factor: int) -> Opening:
 )
 def test_a_false_opening_is_refused(opening: Opening, code: str) -> None:
     with pytest.raises(Rejected) as error:
-        FOUR.check_opened(opening)
+        FOUR.check_opened(FOUR.sign_opened(opening))
     assert error.value.code == code
+
+
+def test_an_opening_in_anothers_name_is_refused() -> None:
+    for forged in (
+        replace(OPENED, sealer=FOUR.sealers[1]),
+        replace(OPENED, shares=swap(OPENED.shares)),
+        replace(OPENED, signature=FOUR.openings[1].signature),
+    ):
+        with pytest.raises(Rejected, match="opening_signature"):
+            FOUR.check_opened(forged)
 
 
 def test_an_opening_of_other_deals_is_refused() -> None:
     other = build_deal(NETWORK, EPOCH, FOUR.sealers, FOUR.signers[0])
+    assert other not in FOUR.deals
     with pytest.raises(Rejected, match="opening_proof"):
         check_opening(NETWORK, OPENED, EPOCH, [other, FOUR.deals[1]], FOUR.sealers)
 
@@ -289,4 +307,4 @@ def test_the_largest_deal_and_opening_have_the_size_that_messages_reckon_with() 
     assert len(encode_record(deal)) < 3_200
     opening = build_opening(NETWORK, EPOCH, [deal] * DEALS_MAX, sealers, signers[30])
     assert opening is not None
-    assert len(encode_record(opening)) < 480
+    assert len(encode_record(opening)) < 540
