@@ -59,7 +59,7 @@ class BallotDesk:
         head, sealers = self._store.head, self._genesis.sealers
         last = self._store.journal.seal(head.epoch)
         agreed = () if last is None else Seal.from_bytes(last).content.deals
-        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, agreed)
+        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, sealers, agreed)
 
     def _forget_sets(self) -> None:
         self.wanted: dict[bytes, tuple[Plan, bool]] = {}

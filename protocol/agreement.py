@@ -111,9 +111,9 @@ class Agreement:
         return self.advance()
 
     def start(self) -> list[Effect]:
-        """The epoch has lasted long enough here."""
-        self._is_started = True
+        """The epoch has lasted long enough here. Whoever seals only the next one deals for that."""
         self._begin_dealing()
+        self._is_started = self._signer.address in self.box.sealers
         if self.diary.decision is not None:
             self.box.add(self.diary.decision)
         # What was said in an earlier life is said again, never anew.

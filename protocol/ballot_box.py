@@ -47,9 +47,9 @@ class BallotBox:
         network: its id.
         epoch: that is to be sealed.
         prev: the hash of the seal before it.
-        sealers: of this epoch, sorted.
+        sealers: of that epoch, sorted.
+        sealers_next: of the epoch after it, which its seal names.
         agreed: hashes of the deals that make its secret, as the seal before it names them.
-        sealers_next: of the next epoch; the same if not given.
 
     Attributes:
         decision: a plan that a quorum precommitted in one round, with that quorum.
@@ -63,14 +63,14 @@ class BallotBox:
         epoch: int,
         prev: bytes,
         sealers: Sequence[bytes],
+        sealers_next: Sequence[bytes],
         agreed: Sequence[bytes] = (),
-        sealers_next: Sequence[bytes] | None = None,
     ) -> None:
         self.network = network
         self.epoch = epoch
         self.prev = prev
         self.sealers = tuple(sealers)
-        self.sealers_next = self.sealers if sealers_next is None else tuple(sealers_next)
+        self.sealers_next = tuple(sealers_next)
         self.secrets = SecretBox(network, epoch, self.sealers, self.sealers_next, agreed)
         self.quorum = compute_quorum(len(sealers))
         self.honest = compute_honest(len(sealers))

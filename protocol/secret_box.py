@@ -28,7 +28,7 @@ from protocol.sharing import (
     count_deals,
     recover_secret,
 )
-from protocol.task_types import Address
+from protocol.task_types import Address, Id
 
 _LIES = frozenset({"deal_proof", "deal_degree", "opening_proof", "group_point", "group_scalar"})
 """What is found only once the signature is known to be the sealer's."""
@@ -38,9 +38,13 @@ CHECKED_MAX = 4 * SEALERS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a box is worth to others; whose deals and openings count while they are too few."""
+    """What a box is worth to others: which deals it has for this epoch, and then whether enough.
 
-    agreed: tuple[Deal, ...]
+    Attributes:
+        dealers, openers: of whom it has something, while it has too little.
+    """
+
+    agreed: tuple[Id, ...]
     has_deals: bool
     dealers: tuple[Address, ...]
     has_secret: bool
@@ -215,14 +219,13 @@ class SecretBox:
 
     def choose_deals(self) -> tuple[Deal, ...] | None:
         """Return deals for a plan, None if there are too few: of any f + 1 one is honest."""
-        if len(self.offered) < self.wanted:
-            return None
-        return tuple(self.offered[one] for one in sorted(self.offered)[: self.wanted])
+        deals = tuple(deal for _, deal in sorted(self.offered.items()))
+        return deals if len(deals) >= self.wanted else None
 
     def find_secret(self) -> bytes | None:
         """Return the secret of this epoch; None while too few have opened it."""
         deals = self.find_agreed()
-        if self._secret is None and deals:
+        if self._secret is None and deals and len(self.openings) >= len(deals):
             self._secret = recover_secret(
                 self._network, self._epoch, deals, self.openings, self._sealers
             )
@@ -236,7 +239,7 @@ class SecretBox:
         """Return what tells apart two boxes of which one can help the other: any f + 1 will do."""
         has_deals, has_secret = self.choose_deals() is not None, self.find_secret() is not None
         return Summary(
-            tuple(self.list_agreed()),
+            tuple(value for value in self._agreed if value in self._dealt),
             has_deals,
             () if has_deals else tuple(sorted(self.offered)),
             has_secret,

@@ -22,7 +22,8 @@ with a share than any statement that its holder made with a random nonce. An add
 the group (its holder made it so, to no use) gets no share: he counts as one who stays silent.
 
 What a dealer draws comes from his key by a keyed hash over the epoch and the keys he deals to: he
-deals the same again after whatever happened, and no file has to remember it.
+deals the same again after whatever happened, and no file has to remember it. (So sealers that all
+went back to an older state would open secrets again that are known. Their marks forbid it.)
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -7,6 +7,7 @@ checked once each and then looked up, so that many schedules can be tried.
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from protocol import ballots, seals, secret_box
 from protocol.agreement import Agreement
@@ -80,37 +81,57 @@ SECRET = recover_secret(
 )
 
 
+_is_valid = lru_cache(None)(is_valid_signature)
+_build_deal = lru_cache(None)(build_deal)
+
+
+@lru_cache(None)
+def _check_deal(network: bytes, deal: Deal, epoch: int, sealers: tuple[bytes, ...]) -> None:
+    check_deal(network, deal, epoch, sealers)
+
+
+@lru_cache(None)
+def _check_opening(opening: Opening, deals: tuple[Deal, ...]) -> None:
+    check_opening(NETWORK, opening, EPOCH, deals, SEALERS)
+
+
+@lru_cache(None)
+def _recover(deals: tuple[Deal, ...], openings: tuple[Opening, ...]) -> bytes | None:
+    return recover_secret(NETWORK, EPOCH, deals, {one.sealer: one for one in openings}, SEALERS)
+
+
 def quicken(monkeypatch_setattr: Callable[..., None]) -> None:
     """Let every signature and proof be made and checked once only."""
-    quick = lru_cache(None)(is_valid_signature)
-    monkeypatch_setattr(ballots, "is_valid_signature", quick)
-    monkeypatch_setattr(seals, "is_valid_signature", quick)
+    monkeypatch_setattr(ballots, "is_valid_signature", _is_valid)
+    monkeypatch_setattr(seals, "is_valid_signature", _is_valid)
 
-    @lru_cache(None)
-    def check_dealt(network: bytes, deal: Deal, epoch: int, sealers: tuple[bytes, ...]) -> None:
-        check_deal(network, deal, epoch, sealers)
+    def check_opened(
+        network: bytes, opening: Opening, epoch: int, deals: list[Deal], sealers: object
+    ) -> None:
+        _check_opening(opening, tuple(deals))
 
-    @lru_cache(None)
-    def check_opened(opening: Opening, deals: tuple[Deal, ...]) -> None:
-        check_opening(NETWORK, opening, EPOCH, deals, SEALERS)
+    def recover(
+        network: bytes, epoch: int, deals: list[Deal], openings: dict[bytes, Opening], _: object
+    ) -> bytes | None:
+        return _recover(tuple(deals), tuple(openings.values()))
 
-    monkeypatch_setattr(secret_box, "check_deal", check_dealt)
-    monkeypatch_setattr(
-        secret_box,
-        "check_opening",
-        lambda network, opening, epoch, deals, sealers: check_opened(opening, tuple(deals)),
-    )
-    monkeypatch_setattr(secret_box, "build_deal", lru_cache(None)(build_deal))
-    monkeypatch_setattr(
-        secret_box,
-        "build_opening",
-        lambda network, epoch, deals, sealers, signer: OPENINGS[SIGNERS.index(signer)],
-    )
+    def build_opened(*given: Any) -> Opening | None:
+        return OPENINGS[SIGNERS.index(given[-1])]
+
+    quick = {
+        "build_deal": _build_deal,
+        "check_deal": _check_deal,
+        "build_opening": build_opened,
+        "check_opening": check_opened,
+        "recover_secret": recover,
+    }
+    for name, function in quick.items():
+        monkeypatch_setattr(secret_box, name, function)
 
 
 def a_box() -> BallotBox:
     """Return an empty box, in which the deals for the epoch are known."""
-    box = BallotBox(NETWORK, EPOCH, PREV, SEALERS, AGREED)
+    box = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
     box.secrets.recall(DEALT)
     return box
 

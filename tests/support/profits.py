@@ -2,7 +2,8 @@
 
 Profit is what the attackers own when an economy has ended, less what the same accounts own when all
 play honestly, in nano-units; stakes and bonds count, work costs nothing. Both economies have one
-seed and the same beacons, so the same people find the same tasks and sit on the same panels.
+seed and the same beacons, so the same people find the same tasks and sit on the same panels. What
+grinding adds to another cheat is counted against that cheat alone, and each has its own beacons.
 
 A cheat passes when its mean profit over all runs is at most 0. Where luck decides (a race for
 places, an added draw) it passes when the mean is at most three standard errors above 0.
@@ -70,6 +71,7 @@ class Scheme:
         are_weak: the attackers' own answers are never good enough to win.
         is_luck: the outcome depends on lots that the cheat itself changes.
         flaw: why it pays under the rules as they are; empty if it must not.
+        base: makes the cheat it is counted against, where it only adds to one that has its line.
     """
 
     row: int
@@ -83,6 +85,7 @@ class Scheme:
     are_weak: bool = False
     is_luck: bool = False
     flaw: str = ""
+    base: Callable[[frozenset[str]], Cheat] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,16 +149,21 @@ def try_out(scheme: Scheme, share: int, seed: int, lapses: Lapses) -> Gain:
     attackers = choose_attackers(scheme, share)
     weak = attackers if scheme.are_weak else frozenset()
     setting = replace(scheme.setting, weak=weak)
-    player = scheme.build(attackers)
-    cheated = Economy(
-        setting, seed, Honest(), dict.fromkeys(sorted(attackers), player), lapses=lapses
-    )
+
+    def prepare(build: Callable[[frozenset[str]], Cheat]) -> Economy:
+        players = dict.fromkeys(sorted(attackers), build(attackers))
+        return Economy(setting, seed, Honest(), players, lapses=lapses)
+
+    cheated = prepare(scheme.build)
     cheated.play()
-    honest = Economy(setting, seed, Honest(), {}, lots=cheated.world.lots, lapses=lapses)
-    honest.play()
+    if scheme.base is None:
+        other = Economy(setting, seed, Honest(), {}, lots=cheated.world.lots, lapses=lapses)
+    else:
+        other = prepare(scheme.base)
+    other.play()
     return Gain(
-        cheated.wealth(attackers) - honest.wealth(attackers),
-        cheated.reputation(attackers) - honest.reputation(attackers),
+        cheated.wealth(attackers) - other.wealth(attackers),
+        cheated.reputation(attackers) - other.reputation(attackers),
     )
 
 
@@ -291,6 +299,7 @@ SCHEMES = (
     Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, flaw=_NO_FALSEHOOD),
     Scheme(
         *(38, "shaded_scores_last_word", ("validators", "solvers"), ShadeWithLastWord),
+        base=ShadeScores,
         conditions=_LAST_WORD,
         lapses=_FORESEEABLE,
         is_luck=True,

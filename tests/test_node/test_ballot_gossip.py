@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from node.state_manager import StateManager
-from node.sync.gossip import RELAYED_WORDS_MAX, Gossip
+from node.sync.gossip import PROPOSAL_BYTES_MAX, RELAYED_WORDS_MAX, Gossip
 from node.sync.server import Server
 from node.verifier import Verifier
 from protocol.ballot_box import ROUNDS_KEPT
@@ -26,6 +26,7 @@ from protocol.ballots import (
 from protocol.genesis import Genesis
 from protocol.keys import Signer
 from protocol.messages import (
+    GOSSIP_BYTES_MAX,
     BallotNotice,
     Ballots,
     DealNotice,
@@ -43,6 +44,7 @@ from protocol.messages import (
     pack_ids,
 )
 from protocol.plan import Plan, complete, compute_plan_hash
+from protocol.schema import encode_record
 from protocol.seals import Seal, SealContent, sign_seal
 from protocol.sharing import Deal, build_deal, build_opening, compute_deal_hash
 from tests.support.chains import a_state, publish
@@ -137,6 +139,23 @@ async def test_a_proposal_brings_its_own_ids_or_goes_nowhere() -> None:
     assert reply == SetIds(plan.set_root, 0, ids)
     none = await hearer.server.answer(GetSet(bytes(32), 0), "asker")
     assert none == SetIds(bytes(32), 0, b"")
+
+
+async def test_a_proposal_whose_deals_take_the_room_travels_without_its_ids(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    giver = Hearer()
+    giver.state.accept([publish(giver.state, a_signer("bob"))], None)
+    proposal, _, ids = propose(giver.state)
+    size = len(encode_record(proposal))
+    for room, told in ((size + len(ids), ids), (size + len(ids) - 1, None), (0, None)):
+        monkeypatch.setattr("node.sync.gossip.PROPOSAL_BYTES_MAX", room)
+        giver.gossip.tell_word_nowait(proposal)
+        notice = decode_gossip_message(giver.gossip._notices.pop())
+        assert notice == ProposalNotice("", proposal, told)
+    longest = ProposalNotice("x" * 128, proposal, ids)
+    overhead = len(encode_message(longest)) - size - len(ids)
+    assert PROPOSAL_BYTES_MAX + overhead <= GOSSIP_BYTES_MAX
 
 
 async def test_a_deal_is_relayed_once_and_a_bad_one_never_nor_any_other_of_its_dealer() -> None:

@@ -49,7 +49,7 @@ from tests.support.agreeing import (
     scramble,
     value_of,
 )
-from tests.support.builders import a_hash
+from tests.support.builders import a_hash, a_signer, an_address
 from tests.support.exploring import back
 
 ONE, TWO = VALUES
@@ -90,7 +90,7 @@ def test_one_sealer_alone_decides_at_once_and_says_each_thing_once() -> None:
     alone = SIGNERS[0]
     sealers = (alone.address,)
     plan = replace(a_plan(ONE), sealers_next=compute_sealers_hash(sealers), deals=())
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, sealers), alone)
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, sealers, sealers), alone)
     assert Build(0) in agreement.start()
     effects = agreement.offer(0, plan)
     assert effects.pop() == Fold(plan, None), "nobody has a secret from himself"
@@ -348,15 +348,25 @@ def test_a_sealer_deals_once_and_again_the_same_after_a_restart() -> None:
     assert Tell(OFFERED[0]) in Agreement(a_box(), SIGNERS[0], agreement.diary).start()
 
 
+def test_who_seals_the_next_epoch_only_deals_for_it_and_says_nothing_else() -> None:
+    before = tuple(sorted((*SEALERS[:3], an_address("mallory"))))
+    box = BallotBox(NETWORK, EPOCH, PREV, before, SEALERS)
+    assert Agreement(box, SIGNERS[3]).start() == [Tell(OFFERED[3])]
+    leaving = Agreement(BallotBox(NETWORK, EPOCH, PREV, before, SEALERS), a_signer("mallory"))
+    effects = leaving.start()
+    assert not any(isinstance(effect, Tell) for effect in effects)
+    assert Schedule(Step.PROPOSE, 0) in effects, "but seals with the others"
+
+
 def test_the_deals_of_an_epoch_come_back_from_the_diary_or_from_their_dealers() -> None:
-    lost = BallotBox(NETWORK, EPOCH, PREV, SEALERS, AGREED)
+    lost = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
     Agreement(lost, SIGNERS[0]).start()
     assert lost.secrets.list_agreed() == [], "none of them was his"
     diary = Agreement(a_box(), SIGNERS[0])
     diary.advance()
     Agreement(lost, SIGNERS[0], diary.diary).start()
     assert lost.secrets.find_agreed() == list(DEALT)
-    empty = BallotBox(NETWORK, EPOCH, PREV, SEALERS, AGREED)
+    empty = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
     for place in (1, 2):
         Agreement(empty, SIGNERS[place]).start()
     assert empty.secrets.find_agreed() == list(DEALT)
