@@ -167,7 +167,7 @@ class Agreement:
             decided=self._decided,
             decision=self.box.decision,
             sealed=self._sealed,
-            deals=tuple(self.box.secrets.list_agreed()),
+            deals=self.box.secrets.list_agreed(),
         )
         effects, self._effects = self._effects, []
         return effects

@@ -203,19 +203,18 @@ class SecretBox:
 
     # -------------------------------------------------------------------------------- reading
 
-    def find_agreed(self) -> list[Deal] | None:
+    def find_agreed(self) -> tuple[Deal, ...] | None:
         """Return the deals for this epoch in their order, None while one lacks."""
-        if len(self._dealt) < len(self._agreed):
-            return None
-        return [self._dealt[value] for value in self._agreed]
+        found = self.list_agreed()
+        return found if len(found) == len(self._agreed) else None
 
     def is_agreed(self, deal: Deal) -> bool:
         """Tell whether the last seal names a deal."""
         return compute_deal_hash(self._network, deal) in self._agreed
 
-    def list_agreed(self) -> list[Deal]:
+    def list_agreed(self) -> tuple[Deal, ...]:
         """Return those of the deals for this epoch that are here, in their order."""
-        return [self._dealt[value] for value in self._agreed if value in self._dealt]
+        return tuple(self._dealt[value] for value in self._agreed if value in self._dealt)
 
     def choose_deals(self) -> tuple[Deal, ...] | None:
         """Return deals for a plan, None if there are too few: of any f + 1 one is honest."""
@@ -227,7 +226,7 @@ class SecretBox:
         deals = self.find_agreed()
         if self._secret is None and deals and len(self.openings) >= len(deals):
             self._secret = recover_secret(
-                self._network, self._epoch, deals, self.openings, self._sealers
+                self._network, self._epoch, deals, self.show_openings(), self._sealers
             )
         return self._secret
 

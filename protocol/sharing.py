@@ -26,7 +26,7 @@ deals the same again after whatever happened, and no file has to remember it. (S
 went back to an older state would open secrets again that are known. Their marks forbid it.)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -276,10 +276,10 @@ def recover_secret(
     network: bytes,
     epoch: int,
     deals: Sequence[Deal],
-    openings: Mapping[bytes, Opening],
+    openings: Sequence[Opening],
     sealers: Sequence[bytes],
 ) -> bytes | None:
-    """Return the secret (32 bytes) of an epoch from checked openings, by sealer.
+    """Return the secret (32 bytes) of an epoch from checked openings of different sealers.
 
     Returns:
         The same whichever sealers opened; None while they are fewer than f + 1: their shares lie on
@@ -287,12 +287,11 @@ def recover_secret(
     """
     recipients = list_recipients(sealers)
     threshold = count_deals(len(sealers))
-    openers = [one for one in recipients if one in openings][:threshold]
-    if len(openers) < threshold:
+    if len(openings) < threshold:
         return None
-    places = [recipients.index(one) + 1 for one in openers]
+    places = [recipients.index(one.sealer) + 1 for one in openings[:threshold]]
     weights = [_weigh_at_zero(place, places) for place in places]
-    opened = [_cut(openings[one].shares) for one in openers]
+    opened = [_cut(one.shares) for one in openings[:threshold]]
     points = []
     for number in range(len(deals)):
         point = IDENTITY

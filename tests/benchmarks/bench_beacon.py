@@ -47,7 +47,7 @@ class Circle:
         self.repeats = max(2, 200 // count)
         self.deals: Sequence[Deal] = [self.deal(one) for one in self.signers[: count_deals(count)]]
         found = [self.open(one) for one in self.signers]
-        self.openings: dict[bytes, Opening] = {one.sealer: one for one in found if one is not None}
+        self.openings: Sequence[Opening] = [one for one in found if one is not None]
 
     def deal(self, signer: Signer) -> Deal:
         return build_deal(NETWORK, EPOCH, self.sealers, signer)
@@ -59,7 +59,7 @@ class Circle:
         check_deal(NETWORK, self.deals[0], EPOCH, self.sealers)
 
     def check_opened(self) -> None:
-        opening = self.openings[self.sealers[0]]
+        opening = self.openings[0]
         check_opening(NETWORK, opening, EPOCH, self.deals, self.sealers)
 
     def recover(self) -> None:

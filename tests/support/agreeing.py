@@ -29,8 +29,6 @@ from protocol.keys import Signer, is_valid_signature
 from protocol.plan import Plan, complete, compute_plan_hash
 from protocol.seals import Seal, SealContent, check_seal, compute_sealers_hash, sign_seal
 from protocol.sharing import (
-    Deal,
-    Opening,
     build_deal,
     build_opening,
     check_deal,
@@ -75,58 +73,27 @@ FICKLE = tuple(
     for name in sorted(NAMES, key=an_address)
 )
 """What each of them may offer to some while the others hear of the first."""
-OPENINGS = tuple(build_opening(NETWORK, EPOCH, DEALT, SEALERS, signer) for signer in SIGNERS)
-SECRET = recover_secret(
-    NETWORK, EPOCH, DEALT, {one.sealer: one for one in OPENINGS if one is not None}, SEALERS
+OPENINGS = tuple(
+    opening
+    for signer in SIGNERS
+    if (opening := build_opening(NETWORK, EPOCH, DEALT, SEALERS, signer)) is not None
 )
+SECRET = recover_secret(NETWORK, EPOCH, DEALT, OPENINGS, SEALERS)
 
 
-_is_valid = lru_cache(None)(is_valid_signature)
-_build_deal = lru_cache(None)(build_deal)
-
-
-@lru_cache(None)
-def _check_deal(network: bytes, deal: Deal, epoch: int, sealers: tuple[bytes, ...]) -> None:
-    check_deal(network, deal, epoch, sealers)
-
-
-@lru_cache(None)
-def _check_opening(opening: Opening, deals: tuple[Deal, ...]) -> None:
-    check_opening(NETWORK, opening, EPOCH, deals, SEALERS)
-
-
-@lru_cache(None)
-def _recover(deals: tuple[Deal, ...], openings: tuple[Opening, ...]) -> bytes | None:
-    return recover_secret(NETWORK, EPOCH, deals, {one.sealer: one for one in openings}, SEALERS)
+_QUICK: tuple[tuple[Any, Callable[..., Any]], ...] = (
+    *((owner, lru_cache(None)(is_valid_signature)) for owner in (ballots, seals)),
+    *(
+        (secret_box, lru_cache(None)(function))
+        for function in (build_deal, check_deal, build_opening, check_opening, recover_secret)
+    ),
+)
 
 
 def quicken(monkeypatch_setattr: Callable[..., None]) -> None:
     """Let every signature and proof be made and checked once only."""
-    monkeypatch_setattr(ballots, "is_valid_signature", _is_valid)
-    monkeypatch_setattr(seals, "is_valid_signature", _is_valid)
-
-    def check_opened(
-        network: bytes, opening: Opening, epoch: int, deals: list[Deal], sealers: object
-    ) -> None:
-        _check_opening(opening, tuple(deals))
-
-    def recover(
-        network: bytes, epoch: int, deals: list[Deal], openings: dict[bytes, Opening], _: object
-    ) -> bytes | None:
-        return _recover(tuple(deals), tuple(openings.values()))
-
-    def build_opened(*given: Any) -> Opening | None:
-        return OPENINGS[SIGNERS.index(given[-1])]
-
-    quick = {
-        "build_deal": _build_deal,
-        "check_deal": _check_deal,
-        "build_opening": build_opened,
-        "check_opening": check_opened,
-        "recover_secret": recover,
-    }
-    for name, function in quick.items():
-        monkeypatch_setattr(secret_box, name, function)
+    for owner, quick in _QUICK:
+        monkeypatch_setattr(owner, quick.__name__, quick)
 
 
 def a_box() -> BallotBox:

@@ -361,12 +361,12 @@ def test_who_seals_the_next_epoch_only_deals_for_it_and_says_nothing_else() -> N
 def test_the_deals_of_an_epoch_come_back_from_the_diary_or_from_their_dealers() -> None:
     lost = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
     Agreement(lost, SIGNERS[0]).start()
-    assert lost.secrets.list_agreed() == [], "none of them was his"
+    assert lost.secrets.list_agreed() == (), "none of them was his"
     diary = Agreement(a_box(), SIGNERS[0])
     diary.advance()
     Agreement(lost, SIGNERS[0], diary.diary).start()
-    assert lost.secrets.find_agreed() == list(DEALT)
+    assert lost.secrets.find_agreed() == DEALT
     empty = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
     for place in (1, 2):
         Agreement(empty, SIGNERS[place]).start()
-    assert empty.secrets.find_agreed() == list(DEALT)
+    assert empty.secrets.find_agreed() == DEALT

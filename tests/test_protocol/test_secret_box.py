@@ -63,10 +63,10 @@ def test_a_deal_for_this_epoch_is_known_by_its_hash_alone() -> None:
     assert code_of(box, replace(DEALT[0], shares=DEALT[1].shares)) == "deal_unknown"
     assert box.find_agreed() is None
     assert box.add_deal(DEALT[1])
-    assert box.list_agreed() == [DEALT[1]]
+    assert box.list_agreed() == (DEALT[1],)
     assert box.add_deal(DEALT[0])
     assert not box.add_deal(DEALT[0])
-    assert box.find_agreed() == list(DEALT), "in the order of the seal"
+    assert box.find_agreed() == DEALT, "in the order of the seal"
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,14 @@ def test_a_proposal_of_known_deals_costs_nothing(monkeypatch: pytest.MonkeyPatch
 def test_an_opening_waits_for_the_deals_and_is_news_once() -> None:
     box = a_secret_box()
     opening = OPENINGS[0]
-    assert opening is not None
     assert not box.add_opening(opening), "nobody can check it yet"
     box.recall(DEALT)
     assert box.add_opening(opening)
     assert not box.add_opening(opening)
     assert box.find_secret() is None
     other = OPENINGS[3]
-    assert other is not None
     assert box.add_opening(other)
     assert box.find_secret() == SECRET
-    assert OPENINGS[1] is not None
     assert not box.add_opening(OPENINGS[1]), "it would show nothing more"
     assert box.open(SIGNERS[1]) is None
 
@@ -143,7 +140,6 @@ def test_boxes_that_have_enough_are_alike_whatever_they_have() -> None:
     assert one.summarize() == other.summarize()
     for box, some in ((one, OPENINGS[:2]), (other, OPENINGS[2:])):
         for opening in some:
-            assert opening is not None
             assert box.add_opening(opening)
             assert (one.summarize() == other.summarize()) == (opening is OPENINGS[3])
 
@@ -152,8 +148,6 @@ def test_who_signed_a_false_opening_is_not_looked_at_again() -> None:
     box = a_secret_box()
     box.recall(DEALT)
     opening, other = OPENINGS[0], OPENINGS[1]
-    assert opening is not None
-    assert other is not None
     forged = replace(opening, shares=other.shares)
     with pytest.raises(Rejected, match="opening_signature"):
         box.add_opening(forged)
@@ -168,7 +162,6 @@ def test_who_signed_a_false_opening_is_not_looked_at_again() -> None:
 def test_where_nothing_was_dealt_there_is_nothing_to_open() -> None:
     box = a_secret_box(())
     opening = OPENINGS[0]
-    assert opening is not None
     assert box.open(SIGNERS[0]) is None
     with pytest.raises(Rejected, match="opening_unneeded"):
         box.add_opening(opening)

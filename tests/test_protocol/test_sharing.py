@@ -57,8 +57,7 @@ class Circle:
         check_opening(NETWORK, opening, EPOCH, self.deals, self.sealers)
 
     def recover(self, openings: Sequence[Opening]) -> bytes | None:
-        known = {one.sealer: one for one in openings}
-        return recover_secret(NETWORK, EPOCH, self.deals, known, self.sealers)
+        return recover_secret(NETWORK, EPOCH, self.deals, openings, self.sealers)
 
     def sign_opened(self, opening: Opening) -> Opening:
         """Return an opening as its sealer would sign it, true or not."""
@@ -103,10 +102,7 @@ def test_a_secret_is_that_of_its_epoch_and_its_dealers_and_no_other() -> None:
     assert {one.dealer for one in later.deals} == {one.dealer for one in FOUR.deals}
     secrets = {
         FOUR.recover(FOUR.openings),
-        recover_secret(
-            *(NETWORK, EPOCH + 1, later.deals),
-            *({one.sealer: one for one in later.openings}, later.sealers),
-        ),
+        recover_secret(NETWORK, EPOCH + 1, later.deals, later.openings, later.sealers),
         SEVEN.recover(SEVEN.openings),
     }
     assert len(secrets) == 3
@@ -275,16 +271,15 @@ def test_a_sealer_whose_address_is_not_of_the_group_gets_no_share_and_stops_nobo
     deals = [build_deal(NETWORK, EPOCH, sealers, one) for one in FOUR.signers[:2]]
     for deal in deals:
         check_deal(NETWORK, deal, EPOCH, sealers)
-    openings = {}
+    openings = []
     for signer in FOUR.signers[:3]:
         opening = build_opening(NETWORK, EPOCH, deals, sealers, signer)
         assert opening is not None
         check_opening(NETWORK, opening, EPOCH, deals, sealers)
-        openings[signer.address] = opening
+        openings.append(opening)
     assert build_opening(NETWORK, EPOCH, deals, sealers, a_signer("crooked")) is None
     secrets = {
-        recover_secret(NETWORK, EPOCH, deals, dict(some), sealers)
-        for some in combinations(openings.items(), 2)
+        recover_secret(NETWORK, EPOCH, deals, some, sealers) for some in combinations(openings, 2)
     }
     assert len(secrets) == 1
 
