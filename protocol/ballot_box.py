@@ -18,6 +18,7 @@ from protocol.ballots import (
     Backed,
     Ballot,
     DoubleBallot,
+    DoubleSeal,
     Proposal,
     Quorum,
     SealVote,
@@ -58,6 +59,8 @@ class BallotBox:
     Attributes:
         decision: a content that a quorum precommitted in one round, with that quorum.
         doubles: proofs against sealers, by sealer: one is enough.
+        double_seals: the same of sealers who signed two seals. Nobody shows them to others: both
+            signatures travel, and whoever hears of the second has the proof.
     """
 
     def __init__(self, network: bytes, epoch: int, prev: bytes, sealers: Sequence[bytes]) -> None:
@@ -69,6 +72,7 @@ class BallotBox:
         self.honest = compute_honest(len(sealers))
         self.decision: Backed | None = None
         self.doubles: dict[bytes, DoubleBallot] = {}
+        self.double_seals: dict[bytes, DoubleSeal] = {}
         self._sealers_hash = compute_sealers_hash(sealers)
         # By sealer, by round, by step. The first word of a sealer in a step.
         self._said: dict[bytes, dict[int, dict[Step, Ballot]]] = {one: {} for one in sealers}
@@ -139,7 +143,7 @@ class BallotBox:
         return True
 
     def add_seal_vote(self, seal_vote: SealVote) -> bool:
-        """Put in a signature under the seal; return whether it is new.
+        """Put in a signature under the seal; return whether it is new, or a proof against him.
 
         Raises:
             Rejected: `ballot_sealer`, `proposal_content`, `seal_signature`.
@@ -148,10 +152,14 @@ class BallotBox:
         self._check_content(content)
         if vote.sealer not in self._said:
             raise Rejected("ballot_sealer", vote.sealer.hex()[:16], "a sealer of the genesis")
-        if vote.sealer in self._seal_votes:
+        known = self._seal_votes.get(vote.sealer)
+        if known is not None and (known.content == content or vote.sealer in self.double_seals):
             return False
         if not is_valid_vote(self.network, content, vote):
             raise Rejected("seal_signature", vote.sealer.hex()[:16], "a valid signature")
+        if known is not None:
+            self.double_seals[vote.sealer] = DoubleSeal(known, seal_vote)
+            return True
         self._seal_votes[vote.sealer] = seal_vote
         return True
 

@@ -58,7 +58,7 @@ async def test_four_sealers_end_epoch_after_epoch_together(
         assert council.check_one_history() >= 6
         assert all(is_sealed(council, name, tx_id) for name in SEALERS)
         assert len(council.read_seal("alice", 5).votes) >= 3
-        shown = show_sealing(council.seats["carol"].peer.state)
+        shown = show_sealing(council.seats["carol"].peer.state, 0)
         assert shown["quorum"] == 3
         assert sum(item["signed_last"] for item in shown["items"]) >= 3
 
