@@ -12,6 +12,7 @@ from typing import Any
 
 from devnet.sim.cast import Cast
 from devnet.sim.core_peer import CorePeer
+from devnet.sim.core_sealer import HeapClock
 from devnet.sim.core_talk import Talk
 from devnet.sim.fates import Fates
 from devnet.sim.judge import Judge
@@ -20,7 +21,6 @@ from devnet.sim.plan import Plan
 from devnet.sim.sealer_lies import Said
 from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness
-from protocol.ballots import Proposal
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import SealedIds, unpack_ids
 from protocol.params import SCALE
@@ -30,27 +30,9 @@ from storage.errors import StorageError
 
 TICK_MS = 500
 """Between two conversations that a peer begins by itself."""
-START_MS = 1_767_225_600_000
-"""The wall clock at the beginning: 2026-01-01."""
 TIMEOUT_MS = 300
 """After which a conversation is over whose message was lost."""
 RESTART_MS = 200
-
-
-class HeapClock:
-    """The time of the heap, with a wall clock that may be wrong by a day."""
-
-    def __init__(self, net: "CoreNet", offset_ms: int) -> None:
-        self._net = net
-        self._offset_ms = offset_ms
-
-    def now_ms(self) -> int:
-        """See `node.clock.Clock`, here and below."""
-        return START_MS + self._net.now_ms + self._offset_ms
-
-    def monotonic_s(self) -> float:
-        """Return the time of the heap."""
-        return self._net.now_ms / 1_000
 
 
 class CoreNet:
@@ -69,7 +51,15 @@ class CoreNet:
         watch = SealerWatch(witness, plan.sealers)
         offsets = (*plan.clock_offsets_ms, *(0,) * plan.peers)
         self.peers = [
-            CorePeer(plan, cast, witness, fates, number, HeapClock(self, offsets[number]), watch)
+            CorePeer(
+                plan,
+                cast,
+                witness,
+                fates,
+                number,
+                HeapClock(lambda: self.now_ms, offsets[number]),
+                watch,
+            )
             for number in range(plan.peers)
         ]
         self.links = choose_links(plan, fates)
@@ -99,6 +89,10 @@ class CoreNet:
     def up(self) -> list[CorePeer]:
         """The peers that are up."""
         return [peer for peer in self.peers if peer.is_up]
+
+    def read_ms(self) -> int:
+        """Return the time of the heap."""
+        return self.now_ms
 
     def is_awake(self, peer: CorePeer) -> bool:
         """Tell whether a peer is up and its process not stopped."""
@@ -236,20 +230,12 @@ class CoreNet:
 
     def hear_word(self, peer: CorePeer, sender: int, said: Said, origin: int) -> None:
         """Take in what a sealer says and pass on what is news."""
-        ballots, word = peer.state.ballots, said.word
         try:
-            is_news = ballots.take(word)
-            if isinstance(word, Proposal):
-                root = word.plan.set_root
-                ballots.note_holders(root, (str(origin), str(sender)))
-                if said.ids is not None and peer.state.find_set(word.plan) is None:
-                    ballots.put_set(root, said.ids)
+            is_news = peer.take_word(said, (str(origin), str(sender)))
         except Rejected:
             # Of another epoch, most often; conversations bring what lacks.
             self.witness.counts["refused"] += 1
             return
-        if ballots.box.doubles:
-            ballots.keep_proofs()
         if is_news and peer.habit not in ("silent", "forger"):
             for other in self.links[peer.number]:
                 if other != sender:

@@ -26,7 +26,7 @@ from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.state_manager import StateManager
 from node.sync.server import Server
-from protocol.ballots import Word
+from protocol.ballots import Proposal, Word
 from protocol.closing import compute_archive_epochs
 from protocol.errors import InvariantBroken
 from protocol.messages import Ranges
@@ -149,6 +149,23 @@ class CorePeer:
     def _hear_own(self, word: Word) -> None:
         if not self.habit:
             self._watch.hear(self.number, word, self.state.ballots.box)
+
+    def take_word(self, said: Said, holders: tuple[str, ...]) -> bool:
+        """Take in what a sealer says, with the ids of what he proposes; return whether it is news.
+
+        Raises:
+            Rejected: no sealer said it, or not of the next epoch.
+        """
+        ballots, word = self.state.ballots, said.word
+        is_news = ballots.take(word)
+        if isinstance(word, Proposal):
+            root = word.plan.set_root
+            ballots.note_holders(root, holders)
+            if said.ids is not None and self.state.find_set(word.plan) is None:
+                ballots.put_set(root, said.ids)
+        if ballots.box.doubles:
+            ballots.keep_proofs()
+        return is_news
 
     def take_words(self) -> list[Said]:
         """Return what is to be told of what sealers said, our own first; it is told once."""
