@@ -32,6 +32,7 @@ class SealerWatch:
         self._liars_max = (sealers - 1) // 3
         self._quorum = sealers - self._liars_max
         self._said: dict[tuple[int, int, int, Step], Value] = {}
+        self._opened: set[tuple[int, int]] = set()
         self._locks: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._seals: dict[tuple[int, int], object] = {}
         self._deals: dict[tuple[int, int], Deal] = {}
@@ -107,10 +108,13 @@ class SealerWatch:
 
     def _hear_opening(self, peer: int, word: Opening, box: BallotBox) -> None:
         """Nothing may be opened while the set can still be another."""
+        if (peer, word.epoch) in self._opened:
+            return
         signed = (self._count_voters(box, vote.content) for one in box.sealers
                   if (vote := box.find_seal_vote(one)) is not None)  # fmt: skip
         if box.decision is None and max(signed, default=0) <= self._liars_max:
             raise PropertyBroken("P1", "opened_undecided", f"peer {peer} epoch {word.epoch}")
+        self._opened.add((peer, word.epoch))
         if len(box.secrets.openings) > self._liars_max:
             self._witness.reach("a secret is opened")
 
