@@ -234,6 +234,9 @@ def table_of(kind: Kind, what: str, known: Callable[[], tuple[str, ...]] | None 
 
 # -------------------------------------------------------------------------- options of a node
 
+OPTIONS_PLACE = "#/$defs/Options"
+"""Where the schema of a manifest describes them, once for all tables."""
+
 
 def _read_options(value: Any) -> dict[str, Any]:
     """Return typed values by dotted key of tables of options by section."""
@@ -265,7 +268,8 @@ def _write_options(values: Mapping[str, Any]) -> dict[str, Any]:
     return written
 
 
-def _describe_options() -> dict[str, Any]:
+def describe_options() -> dict[str, Any]:
+    """Return the JSON Schema of what `OPTION_VALUES` takes."""
     names = {bool: "boolean", int: "integer", str: "string", tuple: "array"}
     sections: dict[str, Any] = {}
     for spec in OPTIONS.values():
@@ -285,7 +289,7 @@ def _describe_options() -> dict[str, Any]:
 
 OPTION_VALUES = Kind(
     "tables of options of a node, by section",
-    _describe_options(),
+    {"$ref": OPTIONS_PLACE},
     _read_options,
     _write_options,
 )

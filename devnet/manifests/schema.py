@@ -4,7 +4,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from devnet.manifests.fields import NAME_PATTERN, Entry, list_entries
+from devnet.manifests.fields import (
+    NAME_PATTERN,
+    OPTIONS_PLACE,
+    Entry,
+    describe_options,
+    list_entries,
+)
 from devnet.manifests.tables import GroupTable, Manifest, NodeTable
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -13,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def build_schema() -> dict[str, Any]:
     """Return the schema of a whole manifest."""
     properties: dict[str, Any] = {}
-    definitions: dict[str, Any] = {}
+    definitions: dict[str, Any] = {OPTIONS_PLACE.rpartition("/")[2]: describe_options()}
     for one in dataclasses.fields(Manifest):
         kind, shape = one.metadata["table"], one.metadata["shape"]
         # Whatever [defaults] says, its tables need not; so only tables without defaults require.
