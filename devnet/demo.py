@@ -170,8 +170,9 @@ def explain_cast(devnet: Devnet) -> Sequence[str]:
     """Return what a viewer should know before it begins."""
     lines = [f"devnet of seed {devnet.roster.seed} in {devnet.root}"]
     for peer in devnet.roster.peers:
+        role = "liar" if peer.byzantine else peer.role
         seals = ", ends the epochs" if peer.seals else ""
-        lines.append(f"  {peer.name}  {peer.role + seals:28} {peer.url}")
+        lines.append(f"  {peer.name}  {role + seals:28} {peer.url}")
     return lines
 
 

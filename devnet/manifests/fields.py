@@ -160,10 +160,11 @@ def _measure(text: str, pattern: str, units: Mapping[str, int], *, signed: bool 
         return int(found[0].removesuffix(unit)) * units[unit]
 
     def write(value: int) -> str:
-        unit = next((one for one, size in units.items() if value and value % size == 0), "s")
-        amount = value // units.get(unit, 1)
-        shown = unit if unit in units else "B"
-        return f"{amount:+}{shown}" if signed else f"{amount}{shown}"
+        unit = next(
+            one for one, size in units.items() if value % size == 0 and (value or size == 1)
+        )
+        amount = value // units[unit]
+        return f"{amount:+}{unit}" if signed else f"{amount}{unit}"
 
     return Kind(text, schema, read, write)
 

@@ -341,3 +341,13 @@ def test_a_manifest_that_is_not_there_is_named(
     assert run_command(["devnet", *words, "--dir", str(tmp_path / "net")]) == Exit.USAGE
     assert "no_manifest" in capsys.readouterr().err
     assert not (tmp_path / "net").exists()
+
+
+def test_fixed_ports_are_counted_from_the_first(tmp_path: Path) -> None:
+    text = "[devnet]\nbase_port = 18700\n[group.n]\ncount = 2\n[node.odd]\np2p_port = 18800\n"
+    devnet = found(tmp_path / "net", read(text))
+    assert [(peer.name, peer.p2p_port, peer.rpc_port) for peer in devnet.roster.peers] == [
+        ("odd", 18_800, 18_701),
+        ("n1", 18_702, 18_703),
+        ("n2", 18_704, 18_705),
+    ]
