@@ -99,8 +99,9 @@ def _draw_nodes(draws: random.Random, zones: dict[str, ZoneTable]) -> dict[str, 
         nodes["watcher"] = NodeTable(role=OBSERVER, clock_offset_ms=offset_ms)
     if draws.random() < 0.4:
         zone = draws.choice(("", *zones))
-        late = draws.choice((NodeTable(zone=zone, start_at_ms=4_000),
-                             NodeTable(zone=zone, start_when="epoch >= 6")))  # fmt: skip
+        late = draws.choice(
+            (NodeTable(zone=zone, start_at_ms=4_000), NodeTable(zone=zone, start_when="epoch >= 6"))
+        )
         nodes["late"] = late
     return nodes
 
