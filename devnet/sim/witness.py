@@ -45,6 +45,7 @@ SOMETIMES = (
     "a judgment is appealed",
     "a task is judged again",
     "fraud is reported",
+    "old tasks are cleaned up",
     "a stake is taken back",
     "seals go on without one of the sealers",
     "a cut leaves no quorum of sealers",
@@ -53,6 +54,7 @@ SOMETIMES = (
     "a sealer goes on from its diary",
     "a sealer asks for what a set lacks",
     "a sealer is convicted",
+    "a secret is opened",
 )
 """What a batch of runs must have reached; else its plans are blind."""
 
