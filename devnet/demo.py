@@ -27,7 +27,7 @@ from devnet.load import (
     check_count,
     publish_all,
 )
-from devnet.observe import COMPLETED, NetworkView, Observer
+from devnet.observe import COMPLETED, NetworkView, Observer, is_paid, is_settled
 from devnet.report import render_report
 from devnet.session import run_guarded
 from node.network import read_genesis
@@ -38,7 +38,6 @@ FINISH_S = 240.0
 FAULTY_EPOCHS = 12
 """For answers, when there are faults: they end well before."""
 CUT_S = 3.0
-_OVER = frozenset({COMPLETED, "expired", "cancelled"})
 
 
 MINERS_MIN = 2
@@ -140,7 +139,7 @@ async def _watch(cluster: ProcessCluster, screen: Screen, tasks: set[str]) -> Ne
         while True:
             view = await observer.look()
             screen.show(view)
-            if is_over(view, tasks):
+            if is_settled(view, tasks):
                 return view
             await trio.sleep(REFRESH_S)
     screen.say(f"given up after {FINISH_S:g} s")
@@ -162,22 +161,6 @@ async def _disturb(cluster: ProcessCluster, screen: Screen) -> None:
     screen.say("healed")
 
 
-def is_over(view: NetworkView, tasks: set[str]) -> bool:
-    """Tell whether nothing more will happen to these tasks."""
-    known = {task.task_id: task for task in view.tasks}
-    is_done = all(task in known and known[task].status in _OVER for task in tasks)
-    # A claim counts once it is sealed: before that its money is still in escrow.
-    return is_done and is_paid(view) and not any(peer.open for peer in view.peers)
-
-
-def is_paid(view: NetworkView) -> bool:
-    """Tell whether completed tasks have reward entries, and each is claimed or revoked."""
-    decided = [task for task in view.tasks if task.status == COMPLETED]
-    return all(task.entries for task in decided) and all(
-        entry.is_over for entry in view.list_entries()
-    )
-
-
 def find_ledger(survey: Survey) -> Ledger | None:
     """Return the ledger of the first peer."""
     return next((survey.ledgers[name] for name in survey.awake if name in survey.ledgers), None)
@@ -185,10 +168,11 @@ def find_ledger(survey: Survey) -> Ledger | None:
 
 def explain_cast(devnet: Devnet) -> Sequence[str]:
     """Return what a viewer should know before it begins."""
-    lines = [f"devnet of seed {devnet.manifest.seed} in {devnet.root}"]
-    for peer in devnet.manifest.peers:
+    lines = [f"devnet of seed {devnet.roster.seed} in {devnet.root}"]
+    for peer in devnet.roster.peers:
+        role = "liar" if peer.byzantine else peer.role
         seals = ", ends the epochs" if peer.seals else ""
-        lines.append(f"  {peer.name}  {peer.role + seals:28} {peer.url}")
+        lines.append(f"  {peer.name}  {role + seals:28} {peer.url}")
     return lines
 
 

@@ -176,7 +176,7 @@ async def run_peer(
         transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
         faults: FaultyTransport | None = None
         if config.dev.faults:
-            faults = await stack.enter_async_context(open_faulty_transport(transport))
+            faults = await stack.enter_async_context(open_faulty_transport(transport, ports.rng))
             transport = faults
         peer = Peer(
             config=config,

@@ -42,11 +42,11 @@ class SimulatedClock:
     """Virtual time with a wall clock that may be wrong by a day."""
 
     def __init__(self, offset_ms: int) -> None:
-        self._offset_ms = offset_ms
+        self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
         """See `node.clock.Clock`, here and below."""
-        return START_MS + int(trio.current_time() * 1_000) + self._offset_ms
+        return START_MS + int(trio.current_time() * 1_000) + self.offset_ms
 
     def monotonic_s(self) -> float:
         """Return trio's clock."""
