@@ -19,9 +19,10 @@ from devnet.faults import FAULTS, Fault, heal, partition
 from devnet.follow import follow_logs
 from devnet.founding import COUNT_DEFAULT, DEMO_NAME, choose_seed, found_devnet
 from devnet.layout import Devnet, find_root, parse_groups
-from devnet.live import REFRESH_S, Screen
+from devnet.live import Screen
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.observe import Observer
+from devnet.page.server import open_page
 from devnet.report import (
     render_ledger,
     render_peers,
@@ -30,6 +31,8 @@ from devnet.report import (
     render_verdicts,
 )
 from devnet.session import run_guarded
+from devnet.top import draw_top
+from devnet.watch.watcher import LOOK_S, Watcher
 from node.commands.common import make_console
 from node.exits import Exit
 from node.network import read_genesis
@@ -40,6 +43,9 @@ app = App(name="devnet", help="Networks of many nodes on this machine.")
 WhichPeer = Annotated[str, Parameter(help="n1, n2, ...")]
 Count = Annotated[int | None, Parameter(name=["--peers", "-n"], help="How many peers; else 5.")]
 Seed = Annotated[int | None, Parameter(help="All keys and choices come from it; else random.")]
+Report = Annotated[
+    Path | None, Parameter(help="Folder for a report of the run, as HTML and as JSON.")
+]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.", negative="")]
 
 
@@ -64,6 +70,8 @@ class Where:
 
 
 HERE = Where()
+ONCE_LINES = 40
+"""Of `top --once`: enough for what matters of a large devnet."""
 
 
 @app.command
@@ -130,7 +138,6 @@ def down(
 @app.command
 def status(
     *,
-    watch: Annotated[bool, Parameter(help="Show it until Ctrl-C.", negative="")] = False,
     as_json: Json = False,
     where: Where = HERE,
 ) -> None:
@@ -148,14 +155,49 @@ def status(
             lines = (render_tasks(view), render_reversals(view.peers))
             console.print(Group(render_peers(view.peers), "", *lines))
 
-    async def keep_showing() -> None:
-        observer = Observer(cluster)
-        with Screen(console, cluster.devnet) as screen:
-            while True:
-                screen.show(await observer.look())
-                await trio.sleep(REFRESH_S)
+    trio.run(show)
 
-    trio.run(keep_showing if watch and not as_json else show)
+
+@app.command
+def top(
+    *,
+    once: Annotated[bool, Parameter(help="Show it once and end.", negative="")] = False,
+    where: Where = HERE,
+) -> None:
+    """Show it all until Ctrl-C: peers, state roots, faults in force, tasks, events."""
+    cluster = where.open()
+    console = make_console()
+
+    async def show_once() -> None:
+        snapshot = await Watcher(cluster).look()
+        console.print(draw_top(snapshot, console.width, ONCE_LINES))
+
+    async def keep_showing() -> None:
+        watcher = Watcher(cluster)
+        with Screen(console, is_whole=True) as screen:
+            while True:
+                screen.show(await watcher.look())
+                await trio.sleep(LOOK_S)
+
+    trio.run(show_once if once else keep_showing)
+
+
+@app.command
+def page(
+    *,
+    port: Annotated[int, Parameter(help="Of the page; 0: any that is free.")] = 0,
+    where: Where = HERE,
+) -> None:
+    """Serve a web page of the devnet until Ctrl-C: links, roots, faults, and buttons for them."""
+    cluster = where.open()
+    console = make_console()
+
+    async def serve() -> None:
+        async with open_page(cluster, port) as address:
+            console.print(address, soft_wrap=True)
+            await trio.sleep_forever()
+
+    trio.run(serve)
 
 
 @app.command
@@ -275,12 +317,13 @@ def demo(
     tasks: Annotated[int, Parameter(help="How many are published.")] = 20,
     peers: Count = None,
     seed: Seed = None,
+    report: Report = None,
     where: Where = HERE,
 ) -> int:
     """Show it all: peers start, tasks are published, answered, judged and paid."""
     chosen = choose_seed() if seed is None else seed
     count = COUNT_DEFAULT if peers is None else peers
-    plan = DemoPlan(where.root, count, tasks, chosen, once, faults)
+    plan = DemoPlan(where.root, count, tasks, chosen, once, faults, report)
     plan.check()
     # What an earlier demonstration left may go; what somebody made with `up` may not.
     if (where.root / "devnet.json").exists():
