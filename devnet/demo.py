@@ -27,12 +27,12 @@ from devnet.load import (
     check_count,
     publish_all,
 )
-from devnet.observe import COMPLETED, NetworkView
+from devnet.observe import COMPLETED, NetworkView, is_paid, is_settled
 from devnet.report import render_report, render_verdicts
-from devnet.run_report import RunRecord, write_reports
+from devnet.run_record import RunRecord
+from devnet.run_report import write_reports
 from devnet.session import run_guarded
 from devnet.watch.watcher import LOOK_S, Watcher
-from node.clock import read_wall_ms
 from node.network import read_genesis
 from node.rpc.client import RpcError
 
@@ -41,7 +41,6 @@ FINISH_S = 240.0
 FAULTY_EPOCHS = 12
 """For answers, when there are faults: they end well before."""
 CUT_S = 3.0
-_OVER = frozenset({COMPLETED, "expired", "cancelled"})
 
 
 MINERS_MIN = 2
@@ -113,7 +112,7 @@ async def _play(plan: DemoPlan, cluster: ProcessCluster, console: Console) -> bo
     workload = Workload.of_devnet(devnet, plan.seed, params, epochs)
     for line in explain_cast(devnet):
         console.print(line)
-    began_ms = read_wall_ms()
+    began_ms = devnet.read_now_ms()
     watcher = Watcher(cluster)
     with Screen(console) as screen:
         screen.say(f"starting {len(devnet.names)} processes")
@@ -158,7 +157,7 @@ async def _watch(watcher: Watcher, screen: Screen, tasks: set[str]) -> NetworkVi
             snapshot = await watcher.look()
             view = snapshot.view
             screen.show(snapshot)
-            if is_over(view, tasks):
+            if is_settled(view, tasks):
                 return view
             await trio.sleep(LOOK_S)
     screen.say(f"given up after {FINISH_S:g} s")
@@ -180,22 +179,6 @@ async def _disturb(cluster: ProcessCluster, screen: Screen) -> None:
     screen.say("healed")
 
 
-def is_over(view: NetworkView, tasks: set[str]) -> bool:
-    """Tell whether nothing more will happen to these tasks."""
-    known = {task.task_id: task for task in view.tasks}
-    is_done = all(task in known and known[task].status in _OVER for task in tasks)
-    # A claim counts once it is sealed: before that its money is still in escrow.
-    return is_done and is_paid(view) and not any(peer.open for peer in view.peers)
-
-
-def is_paid(view: NetworkView) -> bool:
-    """Tell whether completed tasks have reward entries, and each is claimed or revoked."""
-    decided = [task for task in view.tasks if task.status == COMPLETED]
-    return all(task.entries for task in decided) and all(
-        entry.is_over for entry in view.list_entries()
-    )
-
-
 def find_ledger(survey: Survey) -> Ledger | None:
     """Return the ledger of the first peer."""
     return next((survey.ledgers[name] for name in survey.awake if name in survey.ledgers), None)
@@ -203,10 +186,11 @@ def find_ledger(survey: Survey) -> Ledger | None:
 
 def explain_cast(devnet: Devnet) -> Sequence[str]:
     """Return what a viewer should know before it begins."""
-    lines = [f"devnet of seed {devnet.manifest.seed} in {devnet.root}"]
-    for peer in devnet.manifest.peers:
+    lines = [f"devnet of seed {devnet.roster.seed} in {devnet.root}"]
+    for peer in devnet.roster.peers:
+        role = "liar" if peer.byzantine else peer.role
         seals = ", ends the epochs" if peer.seals else ""
-        lines.append(f"  {peer.name}  {peer.role + seals:28} {peer.url}")
+        lines.append(f"  {peer.name}  {role + seals:28} {peer.url}")
     return lines
 
 

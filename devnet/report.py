@@ -11,7 +11,8 @@ from rich.text import Text
 
 from devnet.checks import Ledger, Verdict
 from devnet.layout import Devnet
-from devnet.observe import ALARM, DOWN, PAUSED, SILENT, UP, NetworkView, PeerView, RewardView
+from devnet.observe import ALARM, SILENT, NetworkView, PeerView, RewardView
+from devnet.provider import DOWN, PAUSED, UP
 from devnet.watch.figures import rank_roots
 from node.commands.common import show_coins
 from node.text import clean_text
@@ -110,7 +111,7 @@ def render_reversals(peers: Sequence[PeerView]) -> str:
 
 def render_rewards(devnet: Devnet, entries: Sequence[RewardView]) -> Table:
     """Return what each account has claimed."""
-    names = {peer.account: peer.name for peer in devnet.manifest.peers}
+    names = {peer.account: peer.name for peer in devnet.roster.peers}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("account", no_wrap=True)
     table.add_column("claimed", justify="right")

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 from devnet.checks import Verdict
 from devnet.draw.markup import Markup, Text, element, join
 from devnet.draw.plots import (
+    FAULT_LEGEND,
+    ROOT_LEGEND,
     STATUSES,
     describe_propagation,
     describe_roots,
@@ -30,7 +31,8 @@ from devnet.draw.plots import (
     name_status,
 )
 from devnet.draw.svg import HUES
-from devnet.watch.events import RunEvent, Span, find_spans
+from devnet.run_record import RunRecord
+from devnet.watch.events import RunEvent
 from devnet.watch.figures import (
     bin_delays,
     compute_propagation,
@@ -38,53 +40,14 @@ from devnet.watch.figures import (
     find_divergence,
     show_ms,
 )
-from devnet.watch.snapshot import Snapshot
 
 FORMAT = "minesync-report/1"
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"
+CHECK = "check"
 MATRIX_EPOCHS_MAX = 240
 """Columns of the matrix; of a longer run the first and last epochs are shown."""
 _CHARACTERS_MAX = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """All that is kept of a run.
-
-    Attributes:
-        title: what was run.
-        manifest: what was asked for, as text.
-        began_ms: when it began, in milliseconds since 1970.
-        last: what was seen, to the end.
-        verdicts: what became of its checks.
-    """
-
-    title: str
-    manifest: str
-    began_ms: int
-    last: Snapshot
-    verdicts: Sequence[Verdict]
-
-    @property
-    def ended_ms(self) -> int:
-        """When it was over."""
-        return self.last.at_ms
-
-    @property
-    def ok(self) -> bool:
-        """Whether every check holds."""
-        return all(verdict.ok for verdict in self.verdicts)
-
-    @property
-    def events(self) -> list[RunEvent]:
-        """What was done in this run; a devnet may have had others before."""
-        return [event for event in self.last.events if event.at_ms >= self.began_ms]
-
-    @property
-    def spans(self) -> list[Span]:
-        """Its faults."""
-        return find_spans(self.events)
 
 
 def write_reports(record: RunRecord, folder: Path) -> tuple[Path, Path]:
@@ -175,8 +138,6 @@ def _build_parts(record: RunRecord) -> list[Markup]:
     span = (record.began_ms, record.ended_ms)
     epochs = _choose_epochs(history.epochs)
     found = compute_propagation(history, names)
-    roots = [("rank-0", "the root of most"), ("rank-1", "another"), ("rank-none", "not seen")]
-    faults = [("down", "down"), ("paused", "paused"), ("cut", "links cut")]
     peers = [(f"hue-{place % HUES}", name) for place, name in enumerate(names)]
     seen = {status for sample in history.samples for status in sample.tasks}
     tasks = [
@@ -190,13 +151,13 @@ def _build_parts(record: RunRecord) -> list[Markup]:
             "State roots by epoch",
             element("p", {"class": "soft"}, Text(describe_roots(history, history.epochs))),
             _scroll(draw_matrix(history, names, epochs)),
-            draw_legend(roots),
+            draw_legend(ROOT_LEGEND),
             is_wide=True,
         ),
         _section(
             "Faults over time",
             _scroll(draw_timeline(spans, record.events, *span)),
-            draw_legend(faults),
+            draw_legend(FAULT_LEGEND),
         ),
         _section(
             "Epoch of each peer",
@@ -249,6 +210,8 @@ def _build_events(record: RunRecord) -> Markup:
             Text(event.describe()),
         )
         for event in record.events
+        # They stand among the verdicts.
+        if event.name != CHECK
     ]
     return element("ol", {"class": "events"}, *lines)
 

@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from devnet.observe import DOWN, PAUSED, NetworkView
+from devnet.observe import NetworkView
+from devnet.provider import DOWN, PAUSED
 from devnet.report import ROOT_STYLES, render_peers, render_reversals, render_tasks
 from devnet.watch.events import RunEvent
 from devnet.watch.figures import Cell, build_matrix, compute_propagation, compute_rates, show_ms

@@ -154,7 +154,13 @@ async def run_peer(
     sync = _build_sync(config, state, verifier, ports)
     author = None
     if signer is not None:
-        author = Author(state, signer, ports.signed, sync.gossip.tell_nowait)
+        author = Author(
+            state,
+            signer,
+            ports.signed,
+            sync.gossip.tell_nowait,
+            count_behind=sync.count_behind,
+        )
     seals = None
     if sealer is not None:
         seals = Sealer(state, sealer, ports.clock, ports.sealed, ports.diary, sync)
@@ -172,7 +178,7 @@ async def run_peer(
         transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
         faults: FaultyTransport | None = None
         if config.dev.faults:
-            faults = await stack.enter_async_context(open_faulty_transport(transport))
+            faults = await stack.enter_async_context(open_faulty_transport(transport, ports.rng))
             transport = faults
         peer = Peer(
             config=config,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.clock import Clock
+from node.clock import Clock, SettableClock
 from node.events import Event, Sealed, Stored
 from node.state_manager import StateManager
 from protocol.seals import Seal
@@ -23,14 +23,14 @@ class Sighting:
 
     Attributes:
         number: counts what this peer saw, from 0 at its start, without gaps.
-        at_s: by the clock that never goes back.
+        at_ms: when, by the wall clock of the machine: milliseconds since 1970.
         tx_id: of a transaction that was stored; None for a seal.
         epoch: that was sealed; 0 for a transaction.
         state_root: after that seal.
     """
 
     number: int
-    at_s: float
+    at_ms: int
     tx_id: bytes | None = None
     epoch: int = 0
     state_root: bytes = b""
@@ -50,6 +50,11 @@ class Lookout:
         self._seen: deque[Sighting] = deque(maxlen=SIGHTINGS_MAX)
         self.count = 0
         """How many there were, those that were dropped included."""
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """How wrong the wall clock of this node has been put."""
+        return self._clock.offset_ms if isinstance(self._clock, SettableClock) else 0
 
     async def run(self) -> None:
         """Listen; never returns. What is told while it is too slow to listen it does not see."""
@@ -75,6 +80,7 @@ class Lookout:
                     self._note(epoch=epoch, state_root=Seal.from_bytes(seal).content.state_root)
 
     def _note(self, *, tx_id: bytes | None = None, epoch: int = 0, state_root: bytes = b"") -> None:
-        at_s = self._clock.monotonic_s()
-        self._seen.append(Sighting(self.count, at_s, tx_id, epoch, state_root))
+        # A devnet may have put this node's clock wrong; then its peers' times would not compare.
+        at_ms = self._clock.now_ms() - self.clock_offset_ms
+        self._seen.append(Sighting(self.count, at_ms, tx_id, epoch, state_root))
         self.count += 1

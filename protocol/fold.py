@@ -70,7 +70,9 @@ def fold_epoch(view: StateView, params: Params, network: bytes, epoch: Epoch) ->
     by_subject: dict[bytes, list[SignedTransaction]] = {}
     for tx in epoch.transactions:
         by_subject.setdefault(tx.header.subject, []).append(tx)
-    subjects = sorted({*by_subject, *view.due_tasks(epoch.number)})
+    # What is owed to whoever is caught goes to others now: he will never claim it.
+    owing = (task for author in sorted(epoch.caught) for task in view.owing_tasks(author))
+    subjects = sorted({*by_subject, *view.due_tasks(epoch.number), *owing})
     outcomes = [
         fold_subject(view, params, network, epoch, subject, by_subject.get(subject, ()), unfunded)
         for subject in subjects
@@ -93,12 +95,12 @@ def fold_subject(
         view: the state as the last seal left it.
         params: the numbers of the network.
         network: its id, which commitments are bound to.
-        epoch: number and beacon of the epoch; its transactions are not read.
+        epoch: number, beacon and evidence of the epoch; its transactions are not read.
         subject: a task id or a miner's address.
         transactions: those of the epoch that belong to the subject, in any order.
         unfunded: refusals by transaction id, from `protocol.accounts.find_unfunded`.
     """
-    book = Book(view, params, network, epoch.number, epoch.beacon)
+    book = Book(view, params, network, epoch.number, epoch.beacon, epoch.caught)
     apply_time_moves(book, subject)
     rulings = []
     applied = []

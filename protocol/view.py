@@ -1,9 +1,9 @@
-"""What the fold asks of the sealed state: four questions, declared by the one who asks them."""
+"""What the fold asks of the sealed state: five questions, declared by the one who asks them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from protocol.closing import compute_closed_epoch
+from protocol.closing import compute_closed_epoch, find_owed
 from protocol.dispute_records import DisputeCase
 from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
@@ -35,6 +35,10 @@ class StateView(RowReader, Protocol):
 
     def validators(self) -> Sequence[bytes]:
         """Return the sorted addresses of all miners registered as validators."""
+        ...
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
         ...
 
     def closed_at(self, task_id: bytes) -> int | None:
@@ -106,6 +110,10 @@ class EpochView:
             self._validators = tuple(self._view.validators())
         return self._validators
 
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        return self._view.owing_tasks(recipient)
+
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""
         return self._view.closed_at(task_id)
@@ -152,6 +160,15 @@ class MemoryView:
             for (name, key), row in self.rows.items()
             if name == MINERS.name and is_validator(row)
         )
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        owing = {
+            row.task_id
+            for (name, _), row in self.rows.items()
+            if name == REWARDS.name and recipient in find_owed(row)
+        }
+        return sorted(owing)
 
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""

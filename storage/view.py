@@ -4,10 +4,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from protocol.records import ROLE_VALIDATOR
-from protocol.tables import TASKS, Table, split_dispute_key
+from protocol.tables import TASKS, Table, split_dispute_key, split_reward_key
 from protocol.view import find_closed_epoch
 from storage.engine import Engine
-from storage.indexes import DISPUTES_BY_DUE, INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
+from storage.indexes import (
+    DISPUTES_BY_DUE,
+    INDEX_TABLE,
+    MINERS_BY_ROLE,
+    REWARDS_UNCLAIMED,
+    TASKS_BY_DUE,
+)
 from storage.keys import decode_key, prefix_end
 from storage.rows import Rows
 from storage.tombstones import read_tombstone
@@ -39,6 +45,12 @@ class StoreView:
         """Return the sorted addresses of all miners registered as validators."""
         prefix = MINERS_BY_ROLE.prefix(ROLE_VALIDATOR)
         return self._read_last_parts(prefix, prefix_end(prefix))
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        prefix = REWARDS_UNCLAIMED.prefix(recipient)
+        keys = self._read_last_parts(prefix, prefix_end(prefix))
+        return sorted({split_reward_key(key)[0] for key in keys})
 
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""

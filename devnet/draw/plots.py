@@ -32,6 +32,15 @@ WIDTH = 640.0
 WIDE = 1_240.0
 """Of what has the whole page."""
 _CELL_MAX = 36.0
+LATE_MS = 1_000
+"""From here on a seal counts as late: it did not come by gossip."""
+ROOT_LEGEND = (
+    ("rank-0", "the root of most"),
+    ("rank-1", "another root"),
+    ("late rank-0", "sealed a second or more after the first"),
+    ("rank-none", "not sealed, or not seen"),
+)
+FAULT_LEGEND = (("down", "down"), ("paused", "paused"), ("cut", "links cut"))
 _LEFT, _RIGHT = 44.0, WIDTH - 12.0
 _LANE = 22.0
 STATUSES = (
@@ -64,7 +73,8 @@ def draw_matrix(history: History, names: Sequence[str], epochs: Sequence[int]) -
                 continue
             late = f", {show_ms(cell.late_ms)} after the first" if cell.late_ms else ", first"
             title = f"{name}, epoch {cell.seal.epoch}: {cell.seal.state_root[:16]}{late}"
-            parts.append(draw_box(at, size, f"cell rank-{min(cell.rank, 4)}", title))
+            kind = "cell late" if cell.late_ms >= LATE_MS else "cell"
+            parts.append(draw_box(at, size, f"{kind} rank-{min(cell.rank, 4)}", title))
     bottom = len(names) * _LANE + 18
     for column in _choose_columns(len(epochs)):
         at = (left + (column + 0.5) * step, bottom)

@@ -93,6 +93,8 @@ def draw_link(link: Link, first: Point, second: Point, radius: float) -> Markup:
                 _draw_arrow(source, target),
             ]
         )
+    if link.is_slow:
+        return draw_line(begin, end, "link slow", f"{pair}: slow")
     return draw_line(begin, end, "link", f"{pair}: connected")
 
 

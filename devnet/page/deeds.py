@@ -1,21 +1,31 @@
 """What the buttons of the page do: the same faults as the command line, one after the other."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
-from devnet.faults import heal, kill, partition, pause, restart, resume
+from devnet.faults import heal, kill, partition, pause, restart, resume, start
+from devnet.provider import Provider
+from devnet.watch.events import describe_groups
 
 KILL = "kill"
 PAUSE = "pause"
 RESUME = "resume"
+START = "start"
 RESTART = "restart"
 PARTITION = "partition"
 HEAL = "heal"
-_TO_PEER = {KILL: kill, PAUSE: pause, RESUME: resume, RESTART: restart}
+# A peer that starts on a lonely side of a cut meets nobody, and is welcome all the same.
+_TO_PEER: dict[str, Callable[[Provider, str], Awaitable[None]]] = {
+    KILL: kill,
+    PAUSE: pause,
+    RESUME: resume,
+    START: partial(start, meets=False),
+    RESTART: partial(restart, meets=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +35,12 @@ class Deed:
     Attributes:
         do: one of the names above.
         peers: the one it is done to; of a partition, one side.
+        is_one_way: of a partition: the others hear nothing of these peers, which hear them.
     """
 
     do: str
     peers: tuple[str, ...] = ()
+    is_one_way: bool = False
 
 
 def read_deed(body: bytes, names: Sequence[str]) -> Deed:
@@ -56,10 +68,10 @@ def read_deed(body: bytes, names: Sequence[str]) -> Deed:
         raise DevnetError("bad_deed", f"{do} of {len(peers)} peers", "one peer")
     if do == PARTITION and not 0 < len(peers) < len(names):
         raise DevnetError("bad_groups", f"{len(peers)} of {len(names)} peers", "some, not all")
-    return Deed(do, tuple(peers))
+    return Deed(do, tuple(peers), asked.get("one_way") is True)
 
 
-async def perform(cluster: ProcessCluster, deed: Deed) -> str:
+async def perform(provider: Provider, deed: Deed) -> str:
     """Do it; return what was done in a few words.
 
     Raises:
@@ -67,12 +79,13 @@ async def perform(cluster: ProcessCluster, deed: Deed) -> str:
         RpcError: a peer refuses.
     """
     if deed.do == HEAL:
-        await heal(cluster)
+        await heal(provider)
         return "healed"
     if deed.do == PARTITION:
-        others = [name for name in cluster.devnet.names if name not in deed.peers]
-        await partition(cluster, [list(deed.peers), others])
-        return f"cut {' '.join(deed.peers)} | {' '.join(others)}"
+        others = [name for name in provider.devnet.names if name not in deed.peers]
+        groups = (deed.peers, others)
+        await partition(provider, groups, one_way=deed.is_one_way)
+        return f"cut {describe_groups(groups, is_one_way=deed.is_one_way)}"
     (name,) = deed.peers
-    await _TO_PEER[deed.do](cluster, name)
+    await _TO_PEER[deed.do](provider, name)
     return f"{deed.do} {name}: done"

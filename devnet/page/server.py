@@ -16,10 +16,10 @@ from importlib.resources import files
 
 import trio
 
-from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
 from devnet.page.deeds import perform, read_deed
 from devnet.page.view import build_view
+from devnet.provider import Provider
 from devnet.watch.snapshot import Snapshot
 from devnet.watch.watcher import Watcher
 from node.config import RpcConfig
@@ -63,12 +63,12 @@ class PageApp:
     """What the paths answer.
 
     Args:
-        cluster: the devnet that deeds are done to.
+        provider: of the devnet that deeds are done to.
         watcher: what is shown.
     """
 
-    def __init__(self, cluster: ProcessCluster, watcher: Watcher) -> None:
-        self._cluster = cluster
+    def __init__(self, provider: Provider, watcher: Watcher) -> None:
+        self._provider = provider
         self._watcher = watcher
         self._turn = trio.Lock()
         self._files = {
@@ -97,10 +97,10 @@ class PageApp:
 
     async def _do(self, body: bytes) -> Response:
         try:
-            deed = read_deed(body, self._cluster.devnet.names)
+            deed = read_deed(body, self._provider.devnet.names)
             # One after the other: two at once would undo each other half-way.
             async with self._turn:
-                done = await perform(self._cluster, deed)
+                done = await perform(self._provider, deed)
                 await self._watcher.look()
         except (DevnetError, RpcError) as error:
             return Response(409, str(error).encode("utf-8"), headers=_HEADERS)
@@ -108,17 +108,17 @@ class PageApp:
 
 
 @asynccontextmanager
-async def open_page(cluster: ProcessCluster, port: int) -> AsyncIterator[str]:
+async def open_page(provider: Provider, port: int) -> AsyncIterator[str]:
     """Serve the page of a devnet while the block runs; gives its address, with the token.
 
     Raises:
         RpcBindError: `port_in_use`.
     """
     token = secrets.token_hex(RPC_TOKEN_BYTES)
-    watcher = Watcher(cluster)
+    watcher = Watcher(provider)
     async with open_listeners(RpcConfig(host=HOST, port=port)) as listeners:
         own_port = int(listeners[0].socket.getsockname()[1])
-        http = build_page_server(PageApp(cluster, watcher), token, own_port)
+        http = build_page_server(PageApp(provider, watcher), token, own_port)
         await watcher.look()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watcher.run)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from devnet.draw.markup import Markup, Text, element, join
 from devnet.draw.plots import (
+    FAULT_LEGEND,
+    ROOT_LEGEND,
     describe_propagation,
     describe_roots,
     draw_histogram,
@@ -17,8 +19,9 @@ from devnet.draw.plots import (
     draw_timeline,
 )
 from devnet.draw.topology import draw_topology
-from devnet.observe import DOWN, PAUSED, PeerView
-from devnet.page.deeds import KILL, PAUSE, RESTART, RESUME
+from devnet.observe import PeerView
+from devnet.page.deeds import KILL, PAUSE, RESTART, RESUME, START
+from devnet.provider import DOWN, PAUSED
 from devnet.watch.events import find_spans
 from devnet.watch.figures import compute_propagation, compute_rates
 from devnet.watch.links import list_faults
@@ -102,12 +105,11 @@ def build_matrix_part(snapshot: Snapshot) -> Markup:
     epochs = snapshot.history.epochs[-EPOCHS_SHOWN:]
     words = describe_roots(snapshot.history, epochs)
     kind = "bad" if "different" in words else "soft"
-    legend = [("rank-0", "the root of most"), ("rank-1", "another"), ("rank-none", "not seen")]
     return join(
         [
             element("p", {"class": kind}, Text(words)),
             draw_matrix(snapshot.history, snapshot.identity.names, epochs),
-            draw_legend(legend),
+            draw_legend(ROOT_LEGEND),
         ]
     )
 
@@ -125,11 +127,10 @@ def build_timeline_part(snapshot: Snapshot) -> Markup:
     begin_ms = snapshot.at_ms - TIMELINE_MS
     if events:
         begin_ms = max(begin_ms, events[0].at_ms)
-    legend = [("down", "down"), ("paused", "paused"), ("cut", "links cut")]
     return join(
         [
             draw_timeline(find_spans(events), events, begin_ms, snapshot.at_ms),
-            draw_legend(legend),
+            draw_legend(FAULT_LEGEND),
         ]
     )
 
@@ -165,7 +166,7 @@ def _build_deeds_of(peer: PeerView) -> Markup:
 def choose_deeds(state: str) -> tuple[str, ...]:
     """Return what can be done to a peer in this state."""
     if state == DOWN:
-        return (RESTART,)
+        return (START,)
     if state == PAUSED:
         return (RESUME, KILL)
     return (KILL, PAUSE, RESTART)

@@ -4,10 +4,11 @@
 can make it, and everything that is due is done at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from devnet.sim.cast import make_answer, make_registration, make_reveal, make_terms, make_vote
+from devnet.sim.litigant import Litigant
 from node.author import Author
 from node.high_water import SigningError
 from node.roles.claimer import find_claimable
@@ -20,6 +21,13 @@ from protocol.records import Submission, Task
 from protocol.tables import MINERS, SUBMISSIONS, TASKS, VALIDATIONS, validation_key
 
 GOOD_SCORES = range(80, 90)
+
+
+def do_one(people: Sequence["Hands"], deed: str, choice: int, place: int) -> bool:
+    """Let the first of these accounts that can do a deed, from a place on; return if one could."""
+    return any(
+        people[(place + number) % len(people)].do(deed, choice) for number in range(len(people))
+    )
 
 
 class Hands:
@@ -44,6 +52,22 @@ class Hands:
         self._author = author
         self._friends = friends
         self._reveals = reveals
+        self._litigant = Litigant(state, author.address, self._submit, votes_again=bool(friends))
+
+    def do(self, deed: str, choice: int) -> bool:
+        """Do a deed of a plan, `publish`, `cancel`, `sue`, `report` or `stake`, if it can be."""
+        deeds = {
+            "publish": self.publish,
+            "cancel": self.cancel,
+            "sue": self._litigant.sue,
+            "report": self._litigant.report,
+            "stake": self._litigant.change_stake,
+        }
+        return deeds[deed](choice)
+
+    def judge(self) -> int:
+        """Vote in the disputes on whose panel we sit; return how many votes that made."""
+        return self._litigant.judge()
 
     def publish(self, choice: int) -> bool:
         """Publish a task; return whether the rules let us."""
@@ -64,7 +88,7 @@ class Hands:
         if miner is None:
             is_new = state.open.get(MINERS, address) is None
             return int(is_new and self._submit("register_miner", make_registration()))
-        done = 0
+        done = self.judge()
         for one in find_claimable(state, address):
             payload = ClaimReward(one.entry.entry_id, one.round)
             done += self._submit("claim_reward", payload, one.task_id)

@@ -42,8 +42,8 @@ def rank_roots(roots: Iterable[str]) -> dict[str, int]:
 
 
 def compute_propagation(history: History, names: Sequence[str]) -> Propagation:
-    """Return how transactions got around among all peers of these names."""
-    wanted = set(names)
+    """Return how transactions got around among the peers of these names that ever had one."""
+    wanted = {peer for seen in history.arrivals.values() for peer in seen}.intersection(names)
     delays: list[int] = []
     unseen = 0
     for seen in history.arrivals.values():
@@ -78,10 +78,10 @@ def compute_rates(history: History, at_ms: int) -> dict[str, float]:
 def compute_spreads(history: History, names: Sequence[str]) -> dict[int, int]:
     """Return, by epoch that every peer sealed, how long after the first the last did, in ms."""
     spreads = {}
+    known = [history.seals[name] for name in names if name in history.seals]
     for epoch in history.epochs:
-        seen = [history.seals.get(name, {}).get(epoch) for name in names]
-        times = [one.at_ms for one in seen if one is not None]
-        if len(times) == len(names):
+        times = [seen[epoch].at_ms for seen in known if epoch in seen]
+        if len(times) == len(known):
             spreads[epoch] = max(times) - min(times)
     return spreads
 

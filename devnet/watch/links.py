@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from devnet.observe import DOWN, PAUSED, PeerView
+from devnet.observe import PeerView
+from devnet.provider import DOWN, PAUSED
 from devnet.watch.events import describe_groups
 from devnet.watch.snapshot import PeerLinks, Snapshot
 
@@ -24,6 +25,7 @@ class Link:
         is_connected: one of them says so.
         forth_cut: a rule stops what goes from the first to the second.
         back_cut: a rule stops what goes from the second to the first.
+        is_slow: a rule delays, narrows or breaks what goes, one way at least.
     """
 
     first: str
@@ -31,6 +33,7 @@ class Link:
     is_connected: bool
     forth_cut: bool
     back_cut: bool
+    is_slow: bool = False
 
     @property
     def is_cut(self) -> bool:
@@ -56,6 +59,7 @@ def find_links(names: Sequence[str], links: Mapping[str, PeerLinks]) -> list[Lin
             is_connected=not is_cut and (second in one.connected or first in other.connected),
             forth_cut=is_cut or first in other.deaf,
             back_cut=is_cut or second in one.deaf,
+            is_slow=second in one.slow or first in other.slow,
         )
         if link.is_connected or link.forth_cut or link.back_cut:
             found.append(link)
@@ -75,6 +79,12 @@ def list_faults(snapshot: Snapshot) -> list[str]:
     faults += _shorten([f"cut {link.first} | {link.second}" for link in inner])
     one_way = [link for link in links if link.is_one_way]
     faults += _shorten([_describe_one_way(link) for link in one_way])
+    faults += _shorten([f"slow {link.first} - {link.second}" for link in links if link.is_slow])
+    faults += [
+        f"{name} clock {one.clock_offset_ms / 1_000:+g} s"
+        for name, one in snapshot.links.items()
+        if one.clock_offset_ms
+    ]
     return faults
 
 
@@ -102,8 +112,8 @@ def _describe_state(peer: PeerView) -> str:
 
 
 def _describe_one_way(link: Link) -> str:
-    pair = (link.second, link.first) if link.forth_cut else (link.first, link.second)
-    return f"one way {pair[0]} > {pair[1]}"
+    deaf, other = (link.second, link.first) if link.forth_cut else (link.first, link.second)
+    return f"{deaf} hears nothing of {other}"
 
 
 def _shorten(texts: list[str]) -> list[str]:

@@ -10,17 +10,21 @@ from devnet.watch.history import History
 
 @dataclass(frozen=True, slots=True)
 class PeerLinks:
-    """What one peer says of its links, by the names of the others.
+    """What one peer says of its links, by the names of the others, and of its clock.
 
     Attributes:
         connected: to whom.
         cut: whom a fault rule at this peer cuts off.
         deaf: of whom a fault rule at this peer lets nothing in.
+        slow: to or from whom a rule at this peer delays, narrows or breaks what goes.
+        clock_offset_ms: how wrong its wall clock is.
     """
 
     connected: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     deaf: tuple[str, ...] = ()
+    slow: tuple[str, ...] = ()
+    clock_offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from typing import Any
 
 import trio
 
-from devnet.cluster import ProcessCluster
 from devnet.observe import OBSERVE_S, NetworkView, Observer
+from devnet.provider import Provider, call_each, find_awake
 from devnet.remote import Remote
 from devnet.watch.events import read_events
 from devnet.watch.history import History, Sample, SealSeen
 from devnet.watch.snapshot import Identity, PeerLinks, Snapshot
-from node.clock import read_wall_ms
 
 LOOK_S = 0.5
 """Between two looks of `run`."""
@@ -23,16 +22,16 @@ class Watcher:
     """Keeps the history of a devnet from the moment it is made, and what peers remember of before.
 
     Args:
-        cluster: the devnet.
+        provider: of the devnet.
     """
 
-    def __init__(self, cluster: ProcessCluster) -> None:
-        self._cluster = cluster
-        self._observer = Observer(cluster)
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._observer = Observer(provider)
         self._history = History()
         # By peer: which run of it was asked last, and from where on to ask.
         self._places: dict[str, tuple[int, int]] = {}
-        self.latest = Snapshot(self._identify(), read_wall_ms(), NetworkView(()))
+        self.latest = Snapshot(self._identify(), provider.devnet.read_now_ms(), NetworkView(()))
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -42,10 +41,10 @@ class Watcher:
 
     async def look(self) -> Snapshot:
         """Look once, and return all that is known then."""
-        devnet = self._cluster.devnet
+        devnet = self._provider.devnet
         links = await self._look_around()
         view = await self._observer.look()
-        now_ms = read_wall_ms()
+        now_ms = devnet.read_now_ms()
         if view.peers:
             self._history.take_sample(Sample(now_ms, view.count_tasks()))
         events = read_events(devnet.events_path)
@@ -53,13 +52,13 @@ class Watcher:
         return self.latest
 
     async def _look_around(self) -> dict[str, PeerLinks]:
-        names = {peer.peer_id: peer.name for peer in self._cluster.devnet.manifest.peers}
+        names = {peer.peer_id: peer.name for peer in self._provider.devnet.roster.peers}
 
         async def ask(remote: Remote) -> PeerLinks:
             return await self._ask(remote, names)
 
-        awake = list(self._cluster.find_running())
-        replies = await self._cluster.call_each(awake, ask)
+        awake = find_awake(self._provider)
+        replies = await call_each(self._provider, awake, ask)
         return {name: one for name, one in replies.items() if isinstance(one, PeerLinks)}
 
     async def _ask(self, remote: Remote, names: Mapping[str, str]) -> PeerLinks:
@@ -72,7 +71,11 @@ class Watcher:
             if reply["next"] >= reply["count"]:
                 break
         return PeerLinks(
-            connected=_name_all(reply["peers"], names), cut=_name_all(reply["cut"], names)
+            connected=_name_all(reply["peers"], names),
+            cut=_name_all(reply["cut"], names),
+            deaf=_name_all(reply["deaf"], names),
+            slow=_name_all(reply["slow"], names),
+            clock_offset_ms=int(reply["clock_offset_ms"]),
         )
 
     def _take(self, name: str, reply: Mapping[str, Any]) -> None:
@@ -83,8 +86,8 @@ class Watcher:
             self._history.take_seal(name, SealSeen(int(epoch), str(root), int(at_ms)))
 
     def _identify(self) -> Identity:
-        devnet = self._cluster.devnet
-        known = devnet.manifest
+        devnet = self._provider.devnet
+        known = devnet.roster
         return Identity(known.name, known.seed, known.network, devnet.names)
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from devnet.observe import DOWN, UP, NetworkView, PeerView, RewardView, TaskView
+from devnet.observe import NetworkView, PeerView, RewardView, TaskView
+from devnet.provider import DOWN, UP
 from devnet.watch.events import RunEvent
 from devnet.watch.history import History, Sample, SealSeen
 from devnet.watch.snapshot import Identity, PeerLinks, Snapshot

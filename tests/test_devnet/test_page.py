@@ -45,7 +45,8 @@ class Stage:
     """The page of a devnet of fake peers, two of which answer."""
 
     def __init__(self, devnet: Devnet) -> None:
-        seen = {"run": 1, "next": 0, "count": 0, "peers": [], "cut": [], "stored": [], "sealed": []}
+        nothing = dict.fromkeys(("peers", "cut", "deaf", "slow", "stored", "sealed"), ())
+        seen = {"run": 1, "next": 0, "count": 0, "clock_offset_ms": 0, **nothing}
         answers = {
             "node_status": lambda _: make_status(),
             "task_list": lambda _: {"items": []},
@@ -125,7 +126,7 @@ def test_the_view_shows_faults_roots_and_figures() -> None:
 def test_a_peer_has_the_buttons_that_its_state_allows() -> None:
     fragment = build_view(a_troubled_snapshot())["deeds"]
     found = re.findall(r'data-do="(\w+)" data-peer="(\w+)"', fragment)
-    assert [do for do, peer in found if peer == "n2"] == ["restart"]
+    assert [do for do, peer in found if peer == "n2"] == ["start"]
     assert [do for do, peer in found if peer == "n1"] == ["kill", "pause", "restart"]
 
 
@@ -221,12 +222,15 @@ async def test_a_partition_cuts_and_heal_heals(devnet: Devnet) -> None:
     stage = Stage(devnet)
     answer = await stage.post({"do": "partition", "peers": ["n1"]}, Origin=f"http://{HOST}")
     assert (read_status(answer), read_body(answer)) == (200, b"cut n1 | n2 n3")
-    ids = {peer.name: peer.peer_id for peer in devnet.manifest.peers}
+    ids = {peer.name: peer.peer_id for peer in devnet.roster.peers}
     cuts = [params for method, params in stage.remotes[0].calls if method == "dev_partition"]
     assert cuts == [{"peers": [ids["n2"], ids["n3"]]}]
+    answer = await stage.post({"do": "partition", "peers": ["n1"], "one_way": True})
+    assert read_body(answer) == b"cut n1 > n2 n3"
+    assert ("dev_partition", {"peers": [ids["n1"]], "one_way": True}) in stage.remotes[1].calls
     assert read_body(await stage.post({"do": "heal"})) == b"healed"
     events = [json.loads(line)["event"] for line in devnet.events_path.read_text().splitlines()]
-    assert events == ["partition", "heal"]
+    assert events == ["partition", "partition", "heal"]
 
 
 async def test_what_cannot_be_done_says_why(devnet: Devnet) -> None:
@@ -250,6 +254,8 @@ async def test_a_request_is_bounded(devnet: Devnet) -> None:
 def test_a_deed_is_read_from_json() -> None:
     assert read_deed(b'{"do": "kill", "peers": ["n2"]}', NAMES) == Deed("kill", ("n2",))
     assert read_deed(b'{"do": "heal"}', NAMES) == Deed("heal")
+    body = b'{"do": "partition", "peers": ["n1", "n3"], "one_way": true}'
+    assert read_deed(body, NAMES) == Deed("partition", ("n1", "n3"), is_one_way=True)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 
 from devnet.checks import Ledger, Verdict
-from devnet.demo import is_over, is_paid
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
-from devnet.observe import NetworkView, PeerView, RewardView, TaskView
+from devnet.observe import NetworkView, PeerView, RewardView, TaskView, is_paid, is_settled
 from devnet.report import (
     WIDTH,
     describe_claims,
@@ -43,9 +42,9 @@ def devnet(tmp_path: Path) -> Devnet:
 def make_view(devnet: Devnet) -> NetworkView:
     peers = tuple(
         PeerView(peer.name, peer.role, "up", 123_456, "5e" * 32, "ab" * 32, 99_999, 7, 4, 300 << 20)
-        for peer in devnet.manifest.peers
+        for peer in devnet.roster.peers
     )
-    account = devnet.manifest.peers[3].account
+    account = devnet.roster.peers[3].account
     entries = tuple(
         RewardView(f"e{place}", "t", account, 5 * COIN, state)
         for place, state in enumerate(("claimed", "claimable", "revoked"))
@@ -106,11 +105,11 @@ def test_reversals_are_counted_by_the_peer_that_showed_them(devnet: Devnet) -> N
 def test_a_demonstration_is_over_when_all_is_paid() -> None:
     entry = RewardView("e", "t", "account", 5, "claimed")
     done = NetworkView((), (TaskView("t", "completed", (entry,)),))
-    assert is_over(done, {"t"})
-    assert not is_over(done, {"t", "unknown"})
+    assert is_settled(done, {"t"})
+    assert not is_settled(done, {"t", "unknown"})
     assert is_paid(NetworkView((), (TaskView("t", "expired"),)))
     assert not is_paid(NetworkView((), (TaskView("t", "completed"),)))
     owed = replace(entry, state="claimable")
-    assert not is_over(NetworkView((), (TaskView("t", "completed", (owed,)),)), {"t"})
-    assert not is_over(NetworkView((), (TaskView("t", "in_progress"),)), {"t"})
+    assert not is_settled(NetworkView((), (TaskView("t", "completed", (owed,)),)), {"t"})
+    assert not is_settled(NetworkView((), (TaskView("t", "in_progress"),)), {"t"})
     assert describe_claims([entry, owed]) == "1/2 rewards"

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from devnet.checks import Verdict
-from devnet.run_report import FORMAT, RunRecord, build_html, build_json, write_reports
+from devnet.run_record import RunRecord
+from devnet.run_report import FORMAT, build_html, build_json, write_reports
 from devnet.watch.events import RunEvent
 from tests.support.snapshots import (
     BEGIN_MS,

@@ -65,7 +65,7 @@ def test_eighty_columns_show_peers_faults_tasks_and_events() -> None:
     for part in (
         *NAMES,
         "4/5 up",
-        "in force: n2 down, cut n1 n2 n3 n4 | n5, one way n4 > n3",
+        "in force: n2 down, cut n1 n2 n3 n4 | n5, n4 hears nothing of n3",
         a_root(40)[:12],
         "tx/s",
         "120 MiB",

@@ -111,10 +111,13 @@ def test_cuts_part_peers_only_where_there_is_no_way_round() -> None:
 
 def test_the_faults_in_force_are_told_in_words() -> None:
     assert list_faults(a_snapshot()) == []
-    wanted = ["n2 down", "cut n1 n2 n3 n4 | n5", "one way n4 > n3"]
+    wanted = ["n2 down", "cut n1 n2 n3 n4 | n5", "n4 hears nothing of n3"]
     assert list_faults(a_troubled_snapshot()) == wanted
     ring = {"n1": PeerLinks(cut=("n3",))}
     assert list_faults(replace(a_snapshot(), links=ring)) == ["cut n1 | n3"]
+    slow = {"n3": PeerLinks(("n1",), slow=("n1",), clock_offset_ms=-1_500)}
+    wanted = ["slow n1 - n3", "n3 clock -1.5 s"]
+    assert list_faults(replace(a_snapshot(), links=slow)) == wanted
 
 
 # ----------------------------------------------------------------------------------- figures
@@ -128,7 +131,7 @@ def test_a_transaction_has_got_around_when_every_peer_has_it() -> None:
     assert compute_propagation(history, ("a", "b", "c")) == Propagation((30,), 1)
     assert compute_propagation(history, ("a", "b")) == Propagation((15,), 1)
     history.take_arrival("c", "t", 99)
-    assert compute_propagation(history, ("a", "b", "c")).delays_ms == (30,)
+    assert compute_propagation(history, ("a", "b", "c", "never-there")).delays_ms == (30,)
 
 
 def test_quantiles_are_those_of_the_nearest_rank() -> None:
@@ -174,7 +177,10 @@ def test_peers_that_part_are_found_at_the_first_epoch() -> None:
 def test_the_spread_of_an_epoch_needs_every_peer() -> None:
     history = a_history()
     assert compute_spreads(history, NAMES) == dict.fromkeys(range(1, EPOCHS + 1), 60)
-    assert compute_spreads(history, (*NAMES, "n6")) == {}
+    # Whoever was never there delays nobody.
+    assert len(compute_spreads(history, (*NAMES, "n6"))) == EPOCHS
+    history.take_seal("n6", history.seals["n1"][3])
+    assert list(compute_spreads(history, (*NAMES, "n6"))) == [3]
 
 
 def test_times_are_shown_in_the_unit_that_reads_best() -> None:

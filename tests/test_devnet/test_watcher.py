@@ -8,6 +8,7 @@ import pytest
 from devnet.errors import DevnetError
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
+from devnet.watch.snapshot import PeerLinks
 from devnet.watch.watcher import Watcher
 from tests.test_devnet.fakes import FakeCluster, FakeRemote, make_status
 
@@ -26,6 +27,7 @@ class Seer:
         self.sealed: list[list[Any]] = []
         self.peers: list[str] = []
         self.cut: list[str] = []
+        self.deaf: list[str] = []
 
     def answer(self, params: dict[str, Any]) -> dict[str, Any]:
         seen = [*self.stored, *self.sealed]
@@ -37,6 +39,9 @@ class Seer:
             "count": len(seen),
             "peers": self.peers,
             "cut": self.cut,
+            "deaf": self.deaf,
+            "slow": [],
+            "clock_offset_ms": 500,
             "stored": [one for one in page if one in self.stored],
             "sealed": [one for one in page if one in self.sealed],
         }
@@ -74,11 +79,12 @@ async def test_a_peer_that_started_anew_is_heard_from_its_beginning(devnet: Devn
 
 
 async def test_links_have_the_names_of_the_devnet(devnet: Devnet) -> None:
-    ids = {peer.name: peer.peer_id for peer in devnet.manifest.peers}
+    ids = {peer.name: peer.peer_id for peer in devnet.roster.peers}
     seer = Seer()
-    seer.peers, seer.cut = [ids["n2"], "stranger"], [ids["n3"]]
+    seer.peers, seer.cut, seer.deaf = [ids["n2"], "stranger"], [ids["n3"]], [ids["n2"]]
     snapshot = await Watcher(FakeCluster(devnet, [make_remote("n1", seer)])).look()
-    assert (snapshot.links["n1"].connected, snapshot.links["n1"].cut) == (("n2",), ("n3",))
+    wanted = PeerLinks(connected=("n2",), cut=("n3",), deaf=("n2",), clock_offset_ms=500)
+    assert snapshot.links == {"n1": wanted}
 
 
 async def test_a_peer_that_does_not_answer_hides_none_of_the_others(devnet: Devnet) -> None:

@@ -21,20 +21,18 @@ def look(peer: Peer, *, run: int, after: int) -> dict[str, Any]:
     lookout, faults = _require(peer)
     own_run = peer.monitor.started_ms
     seen = lookout.list_from(after if run == own_run else 0, SIGHTINGS_SHOWN_MAX)
-    now_s, now_ms = peer.clock.monotonic_s(), peer.clock.now_ms()
-
-    def when(at_s: float) -> int:
-        return now_ms - round(1_000 * (now_s - at_s))
-
     return {
         "run": own_run,
         "next": seen[-1].number + 1 if seen else lookout.count,
         "count": lookout.count,
         "peers": [str(name) for name in peer.transport.peers()],
         "cut": [str(name) for name in faults.cut_peers],
-        "stored": [[one.tx_id.hex(), when(one.at_s)] for one in seen if one.tx_id is not None],
+        "deaf": [str(name) for name in faults.deaf_peers],
+        "slow": [str(name) for name in faults.slow_peers],
+        "clock_offset_ms": lookout.clock_offset_ms,
+        "stored": [[one.tx_id.hex(), one.at_ms] for one in seen if one.tx_id is not None],
         "sealed": [
-            [one.epoch, one.state_root.hex(), when(one.at_s)] for one in seen if one.tx_id is None
+            [one.epoch, one.state_root.hex(), one.at_ms] for one in seen if one.tx_id is None
         ],
     }
 
