@@ -11,7 +11,9 @@ from typing import Any
 
 from devnet.manifests.lineup import NodePlan, Pair, line_up, list_link_rules
 from devnet.provider import Provider, find_awake, require_awake
+from devnet.remote import GONE
 from devnet.roster import PeerSpec
+from node.rpc.client import RpcError
 from node.transport.fault_rules import IN, OUT, LinkRule
 
 
@@ -117,7 +119,7 @@ async def partition(
 ) -> None:
     """Cut the links between groups of nodes; those within a group stay.
 
-    Nodes that do not run, or are frozen, are cut off by the others.
+    Nodes that do not run yet, or are frozen, are cut off by the others.
 
     Args:
         provider: of the devnet.
@@ -138,8 +140,8 @@ async def partition(
             continue
         friends = [peer_ids[other] for other in own[name]]
         others = [peer_ids[other] for other in provider.devnet.names if other not in own[name]]
-        await provider.remote(name).call("dev_partition", peers=others, **ways)
-        await provider.remote(name).call("dev_heal", peers=friends)
+        await _tell(provider, name, "dev_partition", peers=others, **ways)
+        await _tell(provider, name, "dev_heal", peers=friends)
 
 
 async def heal(provider: Provider) -> None:
@@ -152,7 +154,7 @@ async def heal(provider: Provider) -> None:
     awake = require_awake(provider)
     provider.devnet.note_event("heal")
     for name in awake:
-        await provider.remote(name).call("dev_heal")
+        await _tell(provider, name, "dev_heal")
 
 
 async def set_links(provider: Provider, pairs: Sequence[Pair], rule: LinkRule) -> None:
@@ -199,9 +201,17 @@ async def _tell_link(provider: Provider, pair: Pair, rule: LinkRule, told: Itera
     awake = set(find_awake(provider)).intersection(told)
     for own, other, way in ((source, target, OUT), (target, source, IN)):
         if own.name in awake:
-            await provider.remote(own.name).call(
-                "dev_link", peer_name=other.peer_id, ways=way, **dataclasses.asdict(rule)
-            )
+            facts = dataclasses.asdict(rule)
+            await _tell(provider, own.name, "dev_link", peer_name=other.peer_id, ways=way, **facts)
+
+
+async def _tell(provider: Provider, name: str, method: str, **params: Any) -> None:
+    """Tell a node what to do to itself; one that is just starting or ending is left out."""
+    try:
+        await provider.remote(name).call(method, **params)
+    except RpcError as error:
+        if error.code not in GONE:
+            raise
 
 
 @dataclass(frozen=True, slots=True)

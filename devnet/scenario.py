@@ -96,9 +96,9 @@ class Play:
                     if check.always:
                         watchers.start_soon(self._watch, number, check)
                 await self._do_all()
-                verdicts += [
-                    await self._check(one) for one in self._manifest.check if not one.always
-                ]
+                for check in self._manifest.check:
+                    if not check.always:
+                        verdicts.append(await self._check(check))
                 watchers.cancel_scope.cancel()
         verdicts += self._list_watched()
         if self._refused:

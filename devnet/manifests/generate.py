@@ -25,7 +25,7 @@ MINERS = range(2, 4)
 TASKS = range(2, 6)
 ZONES = ("east", "west", "south")
 QUIET_MS = 3_000
-"""Before the first event, and between the end of one and the beginning of the next."""
+"""Between the load and the first event, and between the end of one and the next."""
 LASTS_MS = (1_000, 2_000, 4_000)
 SUBMISSION_EPOCHS = 20
 """For answers: longer than all events together keep anybody away."""
@@ -58,7 +58,9 @@ def make_random_manifest(seed: int) -> Manifest:
         every_ms=draws.choice((0, 500, 1_000)),
         submission_epochs=SUBMISSION_EPOCHS,
     )
-    link, event = _draw_links(draws, base), _draw_events(draws, base)
+    # A publisher that is away when its turn comes would fail the play.
+    begin_ms = work.tasks * work.every_ms + QUIET_MS
+    link, event = _draw_links(draws, base), _draw_events(draws, base, begin_ms)
     return replace(base, link=link, event=event, load=work, check=_make_checks(tasks))
 
 
@@ -97,8 +99,9 @@ def _draw_nodes(draws: random.Random, zones: dict[str, ZoneTable]) -> dict[str, 
         nodes["watcher"] = NodeTable(role=OBSERVER, clock_offset_ms=offset_ms)
     if draws.random() < 0.4:
         zone = draws.choice(("", *zones))
-        late = draws.choice((NodeTable(zone=zone, start_at_ms=4_000),
-                             NodeTable(zone=zone, start_when="epoch >= 6")))  # fmt: skip
+        late = draws.choice(
+            (NodeTable(zone=zone, start_at_ms=4_000), NodeTable(zone=zone, start_when="epoch >= 6"))
+        )
         nodes["late"] = late
     return nodes
 
@@ -121,11 +124,10 @@ def _draw_links(draws: random.Random, base: Manifest) -> tuple[LinkTable, ...]:
     return tuple(links)
 
 
-def _draw_events(draws: random.Random, base: Manifest) -> tuple[EventTable, ...]:
+def _draw_events(draws: random.Random, base: Manifest, at_ms: int) -> tuple[EventTable, ...]:
     """Return events one after the other: each is over before the next begins."""
     names = [one.name for one in line_up(base).nodes if not one.is_late]
     events = []
-    at_ms = QUIET_MS
     for _ in range(draws.randrange(4)):
         for_ms = draws.choice(LASTS_MS)
         do = draws.choice(("kill", "stop", "pause", "partition", "clock", "restart", "link"))

@@ -48,9 +48,16 @@ SET_BY_DEVNET = {
 }
 """Options of a node that a field of the manifest decides."""
 REAL_ONLY = (
-    "p2p.", "rpc.", "log.", "store.", "worker.command", "worker.scorer_command", "worker.grace_ms",
-    "worker.failures_max", "worker.rest_ms",
-)  # fmt: skip
+    "p2p.",
+    "rpc.",
+    "log.",
+    "store.",
+    "worker.command",
+    "worker.scorer_command",
+    "worker.grace_ms",
+    "worker.failures_max",
+    "worker.rest_ms",
+)
 """Beginnings of options that mean nothing without a process, a disk, a socket or a program."""
 
 

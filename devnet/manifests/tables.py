@@ -130,8 +130,9 @@ class NodeTable:
         NAMES,
         shown="the nodes before it, four at most beyond eight",
     )
-    start_at_ms: int = entry(0, "When it starts, from the start of the first.", DURATION,
-                             key="start_at")  # fmt: skip
+    start_at_ms: int = entry(
+        0, "When it starts, from the start of the first.", DURATION, key="start_at"
+    )
     start_when: str = entry(
         "", "Starts once this holds, instead of at a time.", CONDITION, shown="none"
     )
@@ -142,9 +143,11 @@ class NodeTable:
         (), "How it cheats; it then has no honest role.", list_of(choice(*LIES), most=len(LIES))
     )
     exe: str = entry(
-        "", "A Python with another release installed, to run this node.", TEXT,
+        "",
+        "A Python with another release installed, to run this node.",
+        TEXT,
         shown="the one that runs",
-    )  # fmt: skip
+    )
     env: dict[str, str] = entry(
         {}, "Variables of its environment.", table_of(TEXT, "names of variables")
     )
@@ -165,9 +168,10 @@ class ZoneTable:
 
     inside_ms: int = entry(0, "Latency between two nodes of the zone.", DURATION, key="inside")
     to: dict[str, int] = entry(
-        {}, "Latency to nodes of other zones, both ways; one of the two says it.",
+        {},
+        "Latency to nodes of other zones, both ways; one of the two says it.",
         table_of(DURATION, "zones"),
-    )  # fmt: skip
+    )
     jitter_ms: int = entry(
         0, "At most so much more, on each way out of a node of the zone.", DURATION, key="jitter"
     )
@@ -178,8 +182,9 @@ class LinkFields:
     """What a link can be like; shared by `[[link]]` and events."""
 
     latency_ms: int = entry(0, "Added to each message.", DURATION, key="latency")
-    jitter_ms: int = entry(0, "At most so much more, drawn for each message.", DURATION,
-                           key="jitter")  # fmt: skip
+    jitter_ms: int = entry(
+        0, "At most so much more, drawn for each message.", DURATION, key="jitter"
+    )
     bandwidth: int = entry(0, "A second, each way; 0B: no bound.", SIZE)
     reset_after: int = entry(
         0, "Bytes after which the stream that sends them breaks; 0B: never.", SIZE
@@ -202,9 +207,12 @@ class EventTable(LinkFields):
 
     do: str = entry("", "What.", choice(*DEEDS), required=True)
     at_ms: int | None = entry(
-        None, "When, from the moment at which the first nodes are ready.", DURATION, key="at",
+        None,
+        "When, from the moment at which the first nodes are ready.",
+        DURATION,
+        key="at",
         shown="none",
-    )  # fmt: skip
+    )
     when: str = entry("", "Once this holds, instead of at a time.", CONDITION, shown="none")
     for_ms: int | None = entry(
         None, "Taken back after so long.", DURATION, key="for", shown="never"
@@ -233,9 +241,11 @@ class CheckTable:
     expr: str = entry("", "A condition.", CONDITION, required=True)
     name: str = entry("", "For people.", TEXT, shown="the condition")
     within_ms: int = entry(
-        30_000, "It has so long to come true, once load and events are over.", DURATION,
+        30_000,
+        "It has so long to come true, once load and events are over.",
+        DURATION,
         key="within",
-    )  # fmt: skip
+    )
     always: bool = entry(
         False, "It must hold at every look from the start to the end, instead.", FLAG
     )

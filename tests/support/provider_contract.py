@@ -34,6 +34,8 @@ SEED = 7
 HOUR_MS = 3_600_000
 SOON_S = 60.0
 SILENT_S = 0.5
+FROZEN_S = 4.0
+"""Four epochs."""
 
 Promise = Callable[[Provider], Awaitable[None]]
 
@@ -93,6 +95,15 @@ async def a_frozen_node_is_silent_and_stays_linked(provider: Provider) -> None:
     await resume(provider, "n3")
     assert provider.read_states()["n3"] == UP
     await expect(provider, "converged and peers == 2")
+
+
+async def a_frozen_sealer_ends_no_epoch(provider: Provider) -> None:
+    await pause(provider, "n1")
+    last = await read(provider, "n2", "node_status", "epoch")
+    later = parse_condition(f"epoch >= {last + 3} on n2")
+    assert not (await wait_for(provider, later, FROZEN_S)).ok
+    await resume(provider, "n1")
+    await expect(provider, f"epoch >= {last + 3} on n2 and converged")
 
 
 async def a_partition_parts_until_it_is_healed(provider: Provider) -> None:
@@ -164,6 +175,7 @@ CONTRACT: tuple[Promise, ...] = (
     a_killed_node_is_gone_and_comes_back_on_its_data,
     a_stopped_node_starts_again_with_other_options,
     a_frozen_node_is_silent_and_stays_linked,
+    a_frozen_sealer_ends_no_epoch,
     a_partition_parts_until_it_is_healed,
     a_cut_in_one_way_leaves_one_side_unheard,
     links_can_be_slow_and_clear_again,

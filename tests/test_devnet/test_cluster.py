@@ -136,6 +136,17 @@ async def test_each_peer_cuts_off_the_others_and_keeps_its_group(devnet: Devnet)
     assert [peer.calls[-1] for peer in peers] == [("dev_heal", {})] * 3
 
 
+async def test_a_peer_that_is_just_starting_is_cut_off_by_the_others(devnet: Devnet) -> None:
+    peers = [make_peer(name) for name in devnet.names]
+    peers[1].answers["dev_partition"] = peers[1].answers["dev_heal"] = fail("unreachable")
+    await partition(FakeCluster(devnet, peers), [["n1", "n3"], ["n2"]])
+    assert [peer.count("dev_partition") for peer in peers] == [1, 1, 1]
+    await heal(FakeCluster(devnet, peers))
+    peers[2].answers["dev_heal"] = fail("forbidden")
+    with pytest.raises(RpcError, match="forbidden"):
+        await heal(FakeCluster(devnet, peers))
+
+
 async def test_faults_that_nobody_could_hear_of_are_refused(devnet: Devnet) -> None:
     cluster = FakeCluster(devnet, [])
     with pytest.raises(DevnetError, match="nobody_told"):
