@@ -11,19 +11,18 @@ import structlog
 
 from node.events import Broadcast, Heard
 from protocol.ballot_box import BallotBox
-from protocol.ballots import Backed, Ballot, DoubleBallot, Proposal, SealVote, Shown
+from protocol.ballots import DoubleBallot, Shown, Word
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
+from protocol.plan import Plan
 from protocol.schema import decode_record, encode_record
-from protocol.seals import SealContent, compute_set_root
+from protocol.seals import Seal, compute_set_root
 from storage.store import Store
 
 log = structlog.get_logger("seal")
 
 SETS_MAX = 4
 """Proposed sets whose ids are kept, to be folded here and shown to others."""
-
-Word = Ballot | Proposal | SealVote | Backed | DoubleBallot
 
 
 class BallotDesk:
@@ -36,7 +35,7 @@ class BallotDesk:
 
     Attributes:
         is_needed: whether sealers have to agree at all.
-        wanted: contents whose sets this node's sealer asks for, by set root; with each, whether it
+        wanted: plans whose sets this node's sealer asks for, by set root; with each, whether it
             is decided already.
     """
 
@@ -46,12 +45,24 @@ class BallotDesk:
         self._store = store
         self._broadcast = broadcast
         self.is_needed = len(genesis.sealers) > 1
-        self.restart(store.head.epoch + 1, store.head.seal_hash)
+        self.box = self._open_box()
+        self._forget_sets()
 
-    def restart(self, epoch: int, prev: bytes) -> None:
-        """Begin with an empty box for the next epoch."""
-        self.box = BallotBox(self._network, epoch, prev, self._genesis.sealers)
-        self.wanted: dict[bytes, tuple[SealContent, bool]] = {}
+    def restart(self) -> None:
+        """Begin with a box for the next epoch, in which there is nothing but what it rests on."""
+        known = self.box.list_deals()
+        self.box = self._open_box()
+        self.box.secrets.recall(known)
+        self._forget_sets()
+
+    def _open_box(self) -> BallotBox:
+        head, sealers = self._store.head, self._genesis.sealers
+        last = self._store.journal.seal(head.epoch)
+        agreed = () if last is None else Seal.from_bytes(last).content.deals
+        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, sealers, agreed)
+
+    def _forget_sets(self) -> None:
+        self.wanted: dict[bytes, tuple[Plan, bool]] = {}
         self._sets: dict[bytes, Sequence[bytes]] = {}
         self._holders: dict[bytes, tuple[str, ...]] = {}
 
@@ -74,9 +85,7 @@ class BallotDesk:
         Raises:
             Rejected: as `take`.
         """
-        decision = () if shown.decision is None else (shown.decision,)
-        words: list[Word] = [*shown.proposals, *shown.ballots, *shown.seal_votes]
-        return [word for word in (*words, *decision, *shown.doubles) if self.take(word)]
+        return [word for word in shown.list_words() if self.take(word)]
 
     def put_set(self, set_root: bytes, ids: Sequence[bytes]) -> None:
         """Keep the ids of a set.

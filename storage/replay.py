@@ -130,7 +130,7 @@ def apply_epoch(store: Store, sealed: SealedEpoch) -> None:
     genesis = store.genesis
     epoch = Epoch(
         number=content.epoch,
-        beacon=compute_beacon(store.head.seal_hash, content.set_root),
+        beacon=compute_beacon(store.head.seal_hash, content.set_root, content.secret),
         transactions=tuple(sealed.transactions),
         evidence=tuple(sorted((proof.author, proof.seq) for proof in sealed.evidence)),
     )
