@@ -11,7 +11,7 @@ from rich.text import Text
 
 from devnet.checks import Ledger, Verdict
 from devnet.layout import Devnet
-from devnet.observe import ALARM, SILENT, NetworkView, PeerView, RewardView
+from devnet.observe import ALARM, SILENT, TASK_ORDER, NetworkView, PeerView, RewardView
 from devnet.provider import DOWN, PAUSED, UP
 from devnet.watch.figures import rank_roots
 from node.commands.common import show_coins
@@ -22,16 +22,6 @@ NAME_CHARACTERS_MAX = 16
 _STATE_STYLES = {UP: "green", DOWN: "red", PAUSED: "yellow", SILENT: "yellow", ALARM: "bold red"}
 ROOT_STYLES = ("cyan", "magenta", "yellow", "blue", "red")
 """Peers of one state root have one colour; the most common root has the first."""
-_TASK_ORDER = (
-    "published",
-    "in_progress",
-    "answers_submitted",
-    "under_validation",
-    "completed",
-    "expired",
-    "disputed",
-    "cancelled",
-)
 _MIB = 1 << 20
 WIDTH = 80
 
@@ -83,7 +73,7 @@ def render_peers(
 
 def describe_tasks(counts: dict[str, int]) -> str:
     """Return how many tasks are in each status, in the order of their lives."""
-    parts = [f"{counts[status]} {_name(status)}" for status in _TASK_ORDER if counts.get(status)]
+    parts = [f"{counts[status]} {_name(status)}" for status in TASK_ORDER if counts.get(status)]
     return ", ".join(parts) or "none"
 
 

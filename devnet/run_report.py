@@ -18,7 +18,6 @@ from devnet.draw.markup import Markup, Text, element, join
 from devnet.draw.plots import (
     FAULT_LEGEND,
     ROOT_LEGEND,
-    STATUSES,
     describe_propagation,
     describe_roots,
     draw_course,
@@ -31,6 +30,7 @@ from devnet.draw.plots import (
     name_status,
 )
 from devnet.draw.svg import HUES
+from devnet.observe import TASK_ORDER
 from devnet.run_record import RunRecord
 from devnet.watch.events import RunEvent
 from devnet.watch.figures import (
@@ -142,7 +142,7 @@ def _build_parts(record: RunRecord) -> list[Markup]:
     seen = {status for sample in history.samples for status in sample.tasks}
     tasks = [
         (f"hue-{place}", name_status(status))
-        for place, status in enumerate(STATUSES)
+        for place, status in enumerate(TASK_ORDER)
         if status in seen
     ]
     return [

@@ -5,18 +5,24 @@ for each; a higher one adds bars of tasks and more events. What finds no room is
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from devnet.observe import NetworkView
+from devnet.observe import TASK_ORDER, NetworkView
 from devnet.provider import DOWN, PAUSED
 from devnet.report import ROOT_STYLES, render_peers, render_reversals, render_tasks
 from devnet.watch.events import RunEvent
-from devnet.watch.figures import Cell, build_matrix, compute_propagation, compute_rates, show_ms
+from devnet.watch.figures import (
+    Cell,
+    build_matrix,
+    compute_propagation,
+    compute_rates,
+    show_ms,
+    show_time,
+)
 from devnet.watch.links import list_faults
 from devnet.watch.snapshot import Snapshot
 from node.text import clean_text
@@ -97,7 +103,7 @@ def draw_bars(view: NetworkView) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right")
     table.add_column(width=_BAR_WIDTH)
-    for status in sorted(counts):
+    for status in sorted(counts, key=_place_status):
         bar = ProgressBar(total=max(1, len(view.tasks)), completed=counts[status])
         name = clean_text(status.replace("_", " "), _STATUS_CHARACTERS_MAX)
         table.add_row(name, str(counts[status]), bar)
@@ -121,9 +127,10 @@ def draw_events(events: Sequence[RunEvent], lines_max: int, width: int) -> list[
     return shown
 
 
-def show_time(at_ms: int) -> str:
-    """Return the time of day, UTC."""
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%H:%M:%S")
+def _place_status(status: str) -> tuple[int, str]:
+    # One that nobody knows comes last.
+    place = TASK_ORDER.index(status) if status in TASK_ORDER else len(TASK_ORDER)
+    return place, status
 
 
 def _describe_pace(snapshot: Snapshot) -> str:

@@ -18,6 +18,7 @@ from devnet.draw.svg import (
     draw_text,
     draw_title,
 )
+from devnet.observe import TASK_ORDER
 from devnet.watch.events import RunEvent, Span
 from devnet.watch.figures import (
     Propagation,
@@ -43,17 +44,6 @@ ROOT_LEGEND = (
 FAULT_LEGEND = (("down", "down"), ("paused", "paused"), ("cut", "links cut"))
 _LEFT, _RIGHT = 44.0, WIDTH - 12.0
 _LANE = 22.0
-STATUSES = (
-    "published",
-    "in_progress",
-    "answers_submitted",
-    "under_validation",
-    "completed",
-    "disputed",
-    "expired",
-    "cancelled",
-)
-"""In the order of a task's life; each has its hue."""
 
 
 def draw_matrix(history: History, names: Sequence[str], epochs: Sequence[int]) -> Markup:
@@ -199,14 +189,14 @@ def draw_spreads(history: History, names: Sequence[str]) -> Markup:
 def draw_tasks(counts: Mapping[str, int], provisional: int = 0) -> Markup:
     """Return a bar for the tasks in each status."""
     total = sum(counts.values())
-    shown = [status for status in STATUSES if counts.get(status)]
+    shown = [status for status in TASK_ORDER if counts.get(status)]
     parts: list[Markup] = []
     left = 150.0
     for place, status in enumerate(shown):
         top = place * _LANE + 4
         width = (WIDTH - left - 60) * counts[status] / total
         parts.append(draw_text((left - 8, top + 14), name_status(status), "name", anchor="end"))
-        hue = f"hue-{STATUSES.index(status)}"
+        hue = f"hue-{TASK_ORDER.index(status)}"
         parts.append(draw_box((left, top), (max(2.0, width), _LANE - 6), f"bar {hue}"))
         parts.append(draw_text((left + width + 8, top + 13), counts[status], "value"))
     if not shown:
@@ -225,12 +215,12 @@ def draw_course(history: History, begin_ms: int, end_ms: int) -> Markup:
     times = [(sample.at_ms - begin_ms) / 1_000 for sample in samples]
     parts: list[Markup] = []
     below = [0] * len(samples)
-    for status in STATUSES:
+    for status in TASK_ORDER:
         counts = [sample.tasks.get(status, 0) for sample in samples]
         above = [low + count for low, count in zip(below, counts, strict=True)]
         if any(counts):
             points = _step(frame, times, above) + _step(frame, times, below)[::-1]
-            parts.append(draw_path(points, f"area hue-{STATUSES.index(status)}", is_closed=True))
+            parts.append(draw_path(points, f"area hue-{TASK_ORDER.index(status)}", is_closed=True))
         below = above
     parts.append(frame.draw_axes("seconds", "tasks"))
     return draw_svg(WIDTH, 228, "tasks in each status over time", *parts)

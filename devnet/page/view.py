@@ -4,8 +4,6 @@ A fragment is swapped when it has changed. So what people press lies in a fragme
 changes only when the state of a peer does.
 """
 
-from datetime import UTC, datetime
-
 from devnet.draw.markup import Markup, Text, element, join
 from devnet.draw.plots import (
     FAULT_LEGEND,
@@ -23,7 +21,7 @@ from devnet.observe import PeerView
 from devnet.page.deeds import KILL, PAUSE, RESTART, RESUME, START
 from devnet.provider import DOWN, PAUSED
 from devnet.watch.events import find_spans
-from devnet.watch.figures import compute_propagation, compute_rates
+from devnet.watch.figures import compute_propagation, compute_rates, show_time
 from devnet.watch.links import list_faults
 from devnet.watch.snapshot import Snapshot
 
@@ -147,11 +145,6 @@ def build_events(snapshot: Snapshot) -> Markup:
         for event in reversed(snapshot.events[-EVENTS_SHOWN:])
     ]
     return element("ol", {"class": "events"}, *lines)
-
-
-def show_time(at_ms: int) -> str:
-    """Return the time of day, UTC."""
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%H:%M:%S")
 
 
 def _build_deeds_of(peer: PeerView) -> Markup:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from devnet.watch.history import History, SealSeen
 
@@ -129,3 +130,8 @@ def build_matrix(
 def show_ms(value_ms: int) -> str:
     """Return a time for people: `50 ms`, `2 s`, `1.5 s`."""
     return f"{value_ms} ms" if value_ms < 1_000 else f"{value_ms / 1_000:.3g} s"
+
+
+def show_time(at_ms: int) -> str:
+    """Return the time of day, UTC."""
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%H:%M:%S")
