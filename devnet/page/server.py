@@ -11,7 +11,7 @@ only, Host and Origin checked. Nothing of the page comes from elsewhere or stand
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 
 import trio
@@ -27,7 +27,7 @@ from node.limits import RPC_TOKEN_BYTES
 from node.rpc.client import RpcError
 from node.rpc.gate import Gate, list_hosts
 from node.rpc.http import JSON, HttpLimits, HttpServer, Request, Response
-from node.rpc.server import keep_serving, open_listeners
+from node.rpc.server import RpcBindError, keep_serving, open_listeners
 
 HOST = "127.0.0.1"
 CONNECTIONS_MAX = 16
@@ -112,11 +112,17 @@ async def open_page(provider: Provider, port: int) -> AsyncIterator[str]:
     """Serve the page of a devnet while the block runs; gives its address, with the token.
 
     Raises:
-        RpcBindError: `port_in_use`.
+        DevnetError: `port_in_use`.
     """
     token = secrets.token_hex(RPC_TOKEN_BYTES)
     watcher = Watcher(provider)
-    async with open_listeners(RpcConfig(host=HOST, port=port)) as listeners:
+    async with AsyncExitStack() as stack:
+        try:
+            opening = open_listeners(RpcConfig(host=HOST, port=port))
+            listeners = await stack.enter_async_context(opening)
+        except RpcBindError as error:
+            found = f"the page on {HOST}:{port}"
+            raise DevnetError(error.code, found, "a free port; 0 takes one") from error
         own_port = int(listeners[0].socket.getsockname()[1])
         http = build_page_server(PageApp(provider, watcher), token, own_port)
         await watcher.look()
