@@ -82,6 +82,26 @@ def read_events(path: Path) -> tuple[RunEvent, ...]:
     return tuple(event for event in found if event is not None)
 
 
+class EventLog:
+    """The events of a file, read anew only when it has changed.
+
+    Args:
+        path: of the file, which may not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = 0
+        self._events: tuple[RunEvent, ...] = ()
+
+    def read(self) -> tuple[RunEvent, ...]:
+        """Return the events there are now; see `read_events`."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        if size != self._size:
+            self._size, self._events = size, read_events(self._path)
+        return self._events
+
+
 def parse_event(line: str) -> RunEvent | None:
     """Return the event of a line of JSON, None if it is none."""
     try:

@@ -8,7 +8,7 @@ import trio
 from devnet.observe import OBSERVE_S, NetworkView, Observer
 from devnet.provider import Provider, call_each, find_awake
 from devnet.remote import Remote
-from devnet.watch.events import read_events
+from devnet.watch.events import EventLog
 from devnet.watch.history import History, Sample, SealSeen
 from devnet.watch.snapshot import Identity, PeerLinks, Snapshot
 
@@ -29,6 +29,7 @@ class Watcher:
         self._provider = provider
         self._observer = Observer(provider)
         self._history = History()
+        self._events = EventLog(provider.devnet.events_path)
         # By peer: which run of it was asked last, and from where on to ask.
         self._places: dict[str, tuple[int, int]] = {}
         self.latest = Snapshot(self._identify(), provider.devnet.read_now_ms(), NetworkView(()))
@@ -47,7 +48,7 @@ class Watcher:
         now_ms = devnet.read_now_ms()
         if view.peers:
             self._history.take_sample(Sample(now_ms, view.count_tasks()))
-        events = read_events(devnet.events_path)
+        events = self._events.read()
         self.latest = Snapshot(self._identify(), now_ms, view, links, events, self._history)
         return self.latest
 

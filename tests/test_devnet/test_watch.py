@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devnet.founding import found_devnet
-from devnet.watch.events import RunEvent, Span, find_spans, parse_event, read_events
+from devnet.watch.events import EventLog, RunEvent, Span, find_spans, parse_event, read_events
 from devnet.watch.figures import (
     DELAY_STEPS_MS,
     Propagation,
@@ -51,6 +51,17 @@ def test_events_are_read_back_as_they_were_noted(tmp_path: Path) -> None:
         file.write("no event\n{}\n[1]\n" + '{"at": "2026-01-01T00:00:00+00:00", "ev')
     texts = [event.describe() for event in read_events(devnet.events_path)]
     assert texts == ["kill n2", "partition n1 n2 > n3", "clock n1 offset_ms=500"]
+
+
+def test_a_log_of_events_sees_what_is_added(tmp_path: Path) -> None:
+    devnet = found_devnet(tmp_path / "net", 3, 7)
+    log = EventLog(devnet.events_path)
+    assert log.read() == ()
+    devnet.note_event("kill", peer="n2")
+    first = log.read()
+    assert log.read() is first
+    devnet.note_event("heal")
+    assert [event.name for event in log.read()] == ["kill", "heal"]
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{}", '{"at": 5, "event": "kill"}', "nul", "[" * 500])
