@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from devnet.commands import faults, files, lifecycle, play, views
+from devnet.commands import faults, files, lifecycle, play, views, watching
 from devnet.faults import FAULTS, resume, start
 
 app = App(name="devnet", help="Networks of many nodes on this machine.")
@@ -15,6 +15,8 @@ for _name, _command in (
     ("run", play.run),
     ("down", lifecycle.down),
     ("status", views.status),
+    ("top", watching.top),
+    ("page", watching.page),
     ("logs", views.logs),
     ("exec", views.exec_command),
     ("env", views.env),

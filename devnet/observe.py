@@ -17,6 +17,17 @@ SILENT = "silent"
 ALARM = "alarm"
 
 COMPLETED = "completed"
+TASK_ORDER = (
+    "published",
+    "in_progress",
+    "answers_submitted",
+    "under_validation",
+    "completed",
+    "expired",
+    "disputed",
+    "cancelled",
+)
+"""The statuses of tasks in the order of their lives."""
 OVER = frozenset({COMPLETED, "expired", "cancelled"})
 """Statuses of tasks to which nothing more happens."""
 

@@ -20,6 +20,9 @@ from node.text import suggest
 WhichPeer = Annotated[str, Parameter(help="n1, n2, ...")]
 Count = Annotated[int | None, Parameter(name=["--peers", "-n"], help="How many peers; else 5.")]
 Seed = Annotated[int | None, Parameter(help="All keys and choices come from it; else random.")]
+Report = Annotated[
+    Path | None, Parameter(help="Folder for a report of the run, as HTML and as JSON.")
+]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.", negative="")]
 Lasting = Annotated[
     str | None, Parameter(name="--for", help="Wait so long, such as 10s, then take it back.")

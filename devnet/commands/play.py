@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from pathlib import Path
 from typing import Annotated
 
 import trio
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from devnet.checks import Verdict
 from devnet.cluster import ProcessCluster
-from devnet.commands.common import HERE, Count, Json, Seed, Where, print_json, purge
+from devnet.commands.common import HERE, Count, Json, Report, Seed, Where, print_json, purge
 from devnet.commands.lifecycle import with_devnet
 from devnet.demo import DemoPlan, run_demo
 from devnet.errors import DevnetError
@@ -19,8 +20,11 @@ from devnet.layout import Devnet
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.reader import load_manifest
 from devnet.manifests.tables import ALWAYS, NEVER, PROCESS, PROVIDERS, Manifest
+from devnet.provider import Provider
 from devnet.report import render_verdicts
-from devnet.scenario import Play, play_all
+from devnet.run_record import record_run
+from devnet.run_report import write_reports
+from devnet.scenario import Play, Tell, play_all
 from devnet.session import run_guarded
 from devnet.virtual.cluster import VirtualCluster, run_virtual
 from node.commands.common import make_console
@@ -41,6 +45,7 @@ def run(
     reset: Annotated[
         bool, Parameter(help="Forget the devnet that was here before.", negative="")
     ] = False,
+    report: Report = None,
     as_json: Json = False,
     where: Where = HERE,
 ) -> int:
@@ -52,9 +57,9 @@ def run(
     console = Console(stderr=True, markup=False, highlight=False) if as_json else make_console()
     console.print(f"{manifest}: seed {devnet.roster.seed}, {devnet.roster.provider}, {devnet.root}")
     if devnet.roster.provider == PROCESS:
-        verdicts, is_kept = _run_processes(devnet, chosen, console)
+        verdicts, is_kept = _run_processes(devnet, chosen, console, report)
     else:
-        verdicts, is_kept = _run_simulation(devnet, console), False
+        verdicts, is_kept = _run_simulation(devnet, console, report), False
     is_good = all(verdict.ok for verdict in verdicts)
     if as_json:
         print_json({"ok": is_good, "seed": devnet.roster.seed, "verdicts": verdicts})
@@ -101,12 +106,13 @@ def demo(
     tasks: Annotated[int, Parameter(help="How many are published.")] = 20,
     peers: Count = None,
     seed: Seed = None,
+    report: Report = None,
     where: Where = HERE,
 ) -> int:
     """Show it all: peers start, tasks are published, answered, judged and paid."""
     chosen = choose_seed() if seed is None else seed
     count = COUNT_DEFAULT if peers is None else peers
-    plan = DemoPlan(where.root, count, tasks, chosen, once, faults)
+    plan = DemoPlan(where.root, count, tasks, chosen, once, faults, report)
     plan.check()
     # What an earlier demonstration left may go; what somebody made with `up` may not.
     if (where.root / "devnet.json").exists():
@@ -127,7 +133,7 @@ def _choose(manifest: Manifest, provider: str | None, seed: int | None) -> Manif
 
 
 def _run_processes(
-    devnet: Devnet, manifest: Manifest, console: Console
+    devnet: Devnet, manifest: Manifest, console: Console, report: Path | None
 ) -> tuple[list[Verdict], bool]:
     """Play it on processes; return what became of it, and whether they still run."""
     keep = manifest.devnet.keep
@@ -139,7 +145,7 @@ def _run_processes(
         console.print(f"{time.monotonic() - begun_s:7.1f}  {line}")
 
     async def work() -> bool:
-        verdicts.extend(await play_all(Play(cluster, tell)))
+        verdicts.extend(await _play(cluster, tell, report))
         is_good = all(verdict.ok for verdict in verdicts)
         return keep == ALWAYS or (keep != NEVER and not is_good)
 
@@ -147,18 +153,29 @@ def _run_processes(
     return verdicts, bool(cluster.find_running())
 
 
-def _run_simulation(devnet: Devnet, console: Console) -> list[Verdict]:
+def _run_simulation(devnet: Devnet, console: Console, report: Path | None) -> list[Verdict]:
     configure_silently()
 
     def tell(line: str) -> None:
         console.print(f"{trio.current_time():7.1f}  {line}")
 
     async def work(cluster: VirtualCluster) -> list[Verdict]:
-        verdicts = await play_all(Play(cluster, tell))
+        verdicts = await _play(cluster, tell, report)
         await cluster.stop()
         return verdicts
 
     return run_virtual(devnet, work)
+
+
+async def _play(provider: Provider, tell: Tell, report: Path | None) -> list[Verdict]:
+    """Play the manifest of a devnet; write a report of it if one is wanted."""
+    play = Play(provider, tell)
+    if report is None:
+        return await play_all(play)
+    title = f"{provider.devnet.roster.name}, {provider.devnet.roster.provider}"
+    record = await record_run(provider, title, lambda: play_all(play))
+    tell(f"report: {write_reports(record, report)[0]}")
+    return list(record.verdicts)
 
 
 def _explain_failure(devnet: Devnet, manifest: str, *, is_kept: bool) -> list[str]:

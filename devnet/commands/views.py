@@ -17,7 +17,6 @@ from devnet.errors import DevnetError
 from devnet.facts import look, wait_for
 from devnet.follow import follow_logs
 from devnet.layout import DIRECTORY_VARIABLE
-from devnet.live import REFRESH_S, Screen
 from devnet.observe import Observer
 from devnet.report import (
     render_ledger,
@@ -32,7 +31,6 @@ from node.exits import Exit
 
 def status(
     *,
-    watch: Annotated[bool, Parameter(help="Show it until Ctrl-C.", negative="")] = False,
     as_json: Json = False,
     where: Where = HERE,
 ) -> None:
@@ -50,14 +48,7 @@ def status(
             lines = (render_tasks(view), render_reversals(view.peers))
             console.print(Group(render_peers(view.peers), "", *lines))
 
-    async def keep_showing() -> None:
-        observer = Observer(cluster)
-        with Screen(console, cluster.devnet) as screen:
-            while True:
-                screen.show(await observer.look())
-                await trio.sleep(REFRESH_S)
-
-    trio.run(keep_showing if watch and not as_json else show)
+    trio.run(show)
 
 
 def logs(

@@ -82,6 +82,11 @@ class FaultRules:
             else:
                 self._lanes[(way, peer)] = _Lane(rule)
 
+    @property
+    def slow(self) -> tuple[PeerName, ...]:
+        """The peers of whose link one direction has a rule, sorted."""
+        return tuple(sorted({peer for _, peer in self._lanes}))
+
     def check_not_cut(self, peer: PeerName) -> None:
         """Refuse what a cut makes impossible.
 

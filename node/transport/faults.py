@@ -118,6 +118,11 @@ class FaultyTransport:
         return tuple(sorted(self._rules.cut))
 
     @property
+    def slow_peers(self) -> tuple[PeerName, ...]:
+        """To or from whom a link has a rule now, sorted."""
+        return self._rules.slow
+
+    @property
     def deaf_peers(self) -> tuple[PeerName, ...]:
         """Of whom nothing is heard now, sorted."""
         return tuple(sorted(self._rules.deaf))

@@ -1,6 +1,7 @@
 """The commands where nothing runs: what they refuse, and with which line."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_command_that_cannot_be_done_says_why_and_changes_nothing(
     assert (devnet.root / "devnet.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("word", ["down", "status", "check", "logs", "heal"])
+@pytest.mark.parametrize("word", ["down", "status", "check", "logs", "heal", "top", "page"])
 def test_without_a_devnet_there_is_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
@@ -87,6 +88,29 @@ def test_a_devnet_that_is_down_can_be_looked_at(
     shown = json.loads(capsys.readouterr().out)
     assert [peer["state"] for peer in shown["peers"]] == ["down"] * 3
     assert shown["tasks"] == {}
+
+
+def test_top_shows_a_devnet_once_where_there_is_no_terminal(
+    devnet: Devnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devnet.note_event("kill", peer="n2")
+    assert run_command(["devnet", "top", "--once", "--dir", str(devnet.root)]) == Exit.OK
+    shown = capsys.readouterr().out
+    assert "0/3 up" in shown
+    assert "in force: n1 down, n2 down, n3 down" in shown
+    assert "kill n2" in shown
+    assert "\x1b" not in shown
+
+
+def test_the_page_does_not_take_the_port_of_another(
+    devnet: Devnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        words = ["devnet", "page", "--port", str(other.getsockname()[1])]
+        assert run_command([*words, "--dir", str(devnet.root)]) != Exit.OK
+    assert "port_in_use: found the page on 127.0.0.1" in capsys.readouterr().err
 
 
 def test_a_devnet_that_is_down_fails_its_checks(

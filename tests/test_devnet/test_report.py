@@ -10,7 +10,6 @@ from rich.console import Console
 from devnet.checks import Ledger, Verdict
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
-from devnet.live import Screen, draw_tasks, read_events
 from devnet.observe import NetworkView, PeerView, RewardView, TaskView, is_paid, is_settled
 from devnet.report import (
     WIDTH,
@@ -84,38 +83,6 @@ def test_tasks_are_told_in_the_order_of_their_lives() -> None:
     counts = {"completed": 2, "published": 1, "under_validation": 3}
     assert describe_tasks(counts) == "1 published, 3 under validation, 2 completed"
     assert describe_tasks({}) == "none"
-
-
-async def test_plain_output_has_a_line_for_a_change_and_none_for_the_same(devnet: Devnet) -> None:
-    console = make_console()
-    view = make_view(devnet)
-    with Screen(console, devnet) as screen:
-        screen.say("begin")
-        screen.show(view)
-        screen.show(view)
-        screen.show(replace(view, tasks=view.tasks[:1]))
-    lines = read_lines(console)
-    assert len(lines) == 3
-    assert "1 in progress, 1 completed" in lines[1]
-    assert "in progress" not in lines[2]
-
-
-def test_bars_are_drawn_for_every_status(devnet: Devnet) -> None:
-    console = make_console()
-    console.print(draw_tasks(make_view(devnet)))
-    console.print(draw_tasks(NetworkView(())))
-    text = "\n".join(read_lines(console))
-    assert "in progress" in text
-    assert "rewards claimed" in text
-    assert "no tasks" in text
-
-
-def test_the_last_events_are_shown(devnet: Devnet) -> None:
-    assert read_events(devnet, 3) == []
-    devnet.note_event("kill", peer="n2")
-    devnet.note_event("partition", groups=[["n1", "n2"], ["n3"]])
-    shown = [line.split(" ", 1)[1] for line in read_events(devnet, 3)]
-    assert shown == ["kill n2", "partition n1 n2 | n3"]
 
 
 def test_what_no_seal_has_fixed_is_told_apart(devnet: Devnet) -> None:

@@ -7,6 +7,7 @@ from node.rpc.methods import (
     checks,
     database,
     dev,
+    dev_look,
     disputes,
     miners,
     net,
@@ -42,5 +43,5 @@ ALWAYS: tuple[Method, ...] = (
 
 def list_methods(*, has_faults: bool) -> tuple[Method, ...]:
     """Return every method a node serves; those of devnets only with `dev.faults`."""
-    methods = (*ALWAYS, *dev.METHODS) if has_faults else ALWAYS
+    methods = (*ALWAYS, *dev.METHODS, *dev_look.METHODS) if has_faults else ALWAYS
     return (*methods, build_discover(methods))
