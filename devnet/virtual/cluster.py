@@ -14,7 +14,7 @@ from devnet.manifests.lineup import NodePlan, line_up
 from devnet.provider import DOWN, PAUSED, STOP_S, OnReady, choose_spare, find_lacks
 from devnet.remote import Remote
 from devnet.roster import PeerSpec
-from devnet.sim.node_peer import START_MS
+from devnet.sim.heap import START_MS
 from devnet.sim.scheduler import run_seeded
 from devnet.virtual.member import Member
 from devnet.virtual.network import VirtualNetwork
