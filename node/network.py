@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import BlamedError, Rejected
-from protocol.genesis import SEALERS_MAX, Allocation, Genesis
+from protocol.genesis import Allocation, Genesis
 from protocol.params import Params
 
 GENESIS_BYTES_MAX = 1 << 20

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from node.open_set import OpenSet
 from protocol.ballots import SET_IDS_MAX
 from protocol.chains import Gap, find_inadmissible
+from protocol.charter import find_charter
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import Outcome, fold_epoch
-from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.lthash import LtHash
 from protocol.params import Params
 from protocol.quota import find_crowded
 from protocol.seals import SealContent, compute_beacon, compute_sealers_hash, compute_set_root
 from protocol.transactions import SignedTransaction
-from storage.meta import Head
 from storage.store import Store
 
 GAPS_MAX = 64
@@ -112,15 +111,17 @@ def check_set(content: SealContent, ids: Sequence[bytes]) -> None:
         raise Rejected("seal_set", f"{len(ids)} other ids", f"the {content.count} signed")
 
 
-def build_content(head: Head, genesis: Genesis, folded: Folded, time_ms: int) -> SealContent:
-    """Return the content of a seal that takes in a set, folded over `head`."""
+def build_content(store: Store, folded: Folded, time_ms: int) -> SealContent:
+    """Return the content of the next seal of a store if it takes in a set, folded over its head."""
+    head = store.head
+    after = find_charter(store.view, store.genesis, head.epoch + 2)
     return SealContent(
         epoch=head.epoch + 1,
         prev=head.seal_hash,
         set_root=folded.set_root,
         count=len(folded.ids),
         state_root=folded.state_root,
-        sealers_next=compute_sealers_hash(genesis.sealers),
+        sealers_next=compute_sealers_hash(after.sealers),
         time_ms=time_ms,
     )
 
@@ -153,8 +154,6 @@ def check_admissible(
 
 def fold_items(
     store: Store,
-    params: Params,
-    network: bytes,
     checker: ConsistencyChecker,
     ids: Sequence[bytes],
     items: SealedSet,
@@ -170,7 +169,7 @@ def fold_items(
         transactions=items.transactions,
         evidence=tuple(sorted(items.evidence)),
     )
-    outcome = fold_epoch(store.view, params, network, epoch)
+    outcome = fold_epoch(store.view, store.genesis, epoch)
     checker.check(store.view, outcome)
     rows_hash = store.head.rows_hash.copy()
     for change in outcome.changes:

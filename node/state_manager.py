@@ -35,21 +35,18 @@ from node.sealing import (
     fold_items,
 )
 from protocol.chains import Evidence, build_evidence, find_gaps, read_evidence
+from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.intake import Intake
 from protocol.invariants import ConsistencyChecker
 from protocol.keys import Signer
 from protocol.messages import SealedIds, Status, pack_ids
-from protocol.seals import (
-    Seal,
-    SealContent,
-    check_seal,
-    compute_set_root,
-    sign_seal,
-)
+from protocol.params import Params
+from protocol.seals import Seal, SealContent, compute_set_root, sign_seal
 from protocol.transactions import SignedTransaction
 from storage.errors import StorageError
+from storage.replay import check_next_seal
 from storage.store import Store
 
 log = structlog.get_logger("state")
@@ -60,7 +57,6 @@ class StateManager:
 
     def __init__(self, genesis: Genesis, store: Store, broadcast: Broadcast) -> None:
         self.genesis = genesis
-        self.params = genesis.params
         self.network = genesis.network
         self.intake = Intake(genesis.network)
         self.store = store
@@ -73,7 +69,7 @@ class StateManager:
         # Sets that were folded over the last seal, by root: a set is folded once.
         self._folded: dict[bytes, Folded] = {}
         self.ballots = BallotDesk(genesis, store, broadcast)
-        self.open = OpenSet(self.params, self.network, store.journal.at)
+        self.open = OpenSet(self.network, store.journal.at)
         self.door = Door(store, self.open)
         self._reversals = ReversalWatch(store.local.reversals)
         self._read_open()
@@ -99,6 +95,11 @@ class StateManager:
         self.broadcast.tell_nowait(Sealed(self.epoch))
 
     # ------------------------------------------------------------------------------ reading
+
+    @property
+    def params(self) -> Params:
+        """The numbers that hold in the next epoch."""
+        return self.open.standing.charter.params
 
     @property
     def epoch(self) -> int:
@@ -133,12 +134,13 @@ class StateManager:
 
     def _read_standing(self) -> Standing:
         head = self.store.head
-        oldest = max(0, head.epoch - self.params.late_epochs - 1)
+        charter = find_charter(self.store.view, self.genesis, head.epoch + 1)
+        oldest = max(0, head.epoch - charter.params.late_epochs - 1)
         self._anchors = {
             epoch: self._anchors.get(epoch) or self.store.journal.seal_hash(epoch)
             for epoch in range(oldest, head.epoch + 1)
         }
-        return Standing(head.epoch, self.store.view, self._anchors)
+        return Standing(head.epoch, charter, self.store.view, self._anchors)
 
     # ----------------------------------------------------------------------------- the door
 
@@ -264,7 +266,7 @@ class StateManager:
         )
         ids = sorted([*effective, *evidence])
         folded = self._fold(compute_set_root(ids), ids, items)
-        return build_content(self.store.head, self.genesis, folded, time_ms)
+        return build_content(self.store, folded, time_ms)
 
     def seal(self, signer: Signer, time_ms: int) -> SealedIds:
         """End the epoch where this signature is a quorum; return what is to be told of it.
@@ -284,7 +286,7 @@ class StateManager:
         Raises:
             Rejected: `seal_…`.
         """
-        return check_seal(self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers)
+        return check_next_seal(self.store, seal)
 
     def find_set(self, content: SealContent) -> Sequence[bytes] | None:
         """Return the ids that a seal of this content takes in, if they were told and checked."""
@@ -375,9 +377,7 @@ class StateManager:
             self.store_for_seal(rest, source)
 
     def _fold(self, set_root: bytes, ids: Sequence[bytes], items: SealedSet) -> Folded:
-        outcome, rows_hash = fold_items(
-            self.store, self.params, self.network, self._checker, ids, items
-        )
+        outcome, rows_hash = fold_items(self.store, self._checker, ids, items)
         folded = Folded(set_root, ids, outcome, rows_hash, rows_hash.state_root())
         self._folded[set_root] = folded
         if len(self._folded) > FOLDED_MAX:

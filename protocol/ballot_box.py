@@ -53,14 +53,22 @@ class BallotBox:
         network: its id.
         epoch: that is to be sealed.
         prev: the hash of the seal before it.
-        sealers: of the network, sorted.
+        sealers: of that epoch, sorted.
+        sealers_next: of the epoch after it, which its seal names.
 
     Attributes:
         decision: a content that a quorum precommitted in one round, with that quorum.
         doubles: proofs against sealers, by sealer: one is enough.
     """
 
-    def __init__(self, network: bytes, epoch: int, prev: bytes, sealers: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        network: bytes,
+        epoch: int,
+        prev: bytes,
+        sealers: Sequence[bytes],
+        sealers_next: Sequence[bytes],
+    ) -> None:
         self.network = network
         self.epoch = epoch
         self.prev = prev
@@ -69,7 +77,7 @@ class BallotBox:
         self.honest = compute_honest(len(sealers))
         self.decision: Backed | None = None
         self.doubles: dict[bytes, DoubleBallot] = {}
-        self._sealers_hash = compute_sealers_hash(sealers)
+        self._sealers_next = compute_sealers_hash(sealers_next)
         # By sealer, by round, by step. The first word of a sealer in a step.
         self._said: dict[bytes, dict[int, dict[Step, Ballot]]] = {one: {} for one in sealers}
         self._proposals: dict[int, dict[bytes, Proposal]] = {}
@@ -147,7 +155,7 @@ class BallotBox:
         content, vote = seal_vote.content, seal_vote.vote
         self._check_content(content)
         if vote.sealer not in self._said:
-            raise Rejected("ballot_sealer", vote.sealer.hex()[:16], "a sealer of the genesis")
+            raise Rejected("ballot_sealer", vote.sealer.hex()[:16], "a sealer of the epoch")
         if vote.sealer in self._seal_votes:
             return False
         if not is_valid_vote(self.network, content, vote):
@@ -184,8 +192,8 @@ class BallotBox:
     def _check_content(self, content: SealContent) -> None:
         if (content.epoch, content.prev) != (self.epoch, self.prev):
             raise Rejected("proposal_content", f"epoch {content.epoch}", f"the next, {self.epoch}")
-        if content.sealers_next != self._sealers_hash:
-            raise Rejected("proposal_content", "other sealers", "the sealers of the genesis")
+        if content.sealers_next != self._sealers_next:
+            raise Rejected("proposal_content", "other sealers", "those of the epoch after it")
         if content.count > SET_IDS_MAX:
             raise Rejected("proposal_content", f"{content.count} ids", f"at most {SET_IDS_MAX}")
 
@@ -194,7 +202,7 @@ class BallotBox:
             raise Rejected("ballot_epoch", ballot.epoch, self.epoch)
         rounds = self._said.get(ballot.sealer)
         if rounds is None:
-            raise Rejected("ballot_sealer", ballot.sealer.hex()[:16], "a sealer of the genesis")
+            raise Rejected("ballot_sealer", ballot.sealer.hex()[:16], "a sealer of the epoch")
         known = rounds.get(ballot.round, {}).get(ballot.step)
         if known is not None and (known.value == ballot.value or ballot.sealer in self.doubles):
             return False

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from protocol.book import Book
+from protocol.charter import is_licensed
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_taking_part, move_task
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
@@ -57,7 +58,9 @@ def draw_validators(
         address = candidates[moved.get(chosen, chosen)]
         moved[chosen] = moved.get(place, place)
         miner = book.sealed.get(MINERS, address)
-        if address not in excluded and miner is not None and is_taking_part(miner):
+        if address in excluded or miner is None or not is_taking_part(miner):
+            continue
+        if is_licensed(book.sealed, address, book.epoch):
             drawn.append(address)
     return tuple(sorted(drawn))
 

@@ -108,7 +108,7 @@ class Member:
 
     def restart(self) -> None:
         """Forget all but the disk."""
-        self.box = BallotBox(NETWORK, EPOCH, PREV, SEALERS)
+        self.box = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS)
         self.agreement = self._machine(self.box, SIGNERS[self.place], self.disk)
         self.timers.clear()
         self._perform(self.agreement.start())

@@ -220,7 +220,9 @@ class Explorer:
         diary = Diary(
             EPOCH, number, prevoted=prevoted, locked=back(mind.locked), valid=back(mind.valid)
         )
-        return self._machine(BallotBox(NETWORK, EPOCH, PREV, SEALERS), SIGNERS[place], diary)
+        return self._machine(
+            BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[place], diary
+        )
 
     def _answer(self, agreement: Agreement, effects: list[Effect]) -> None:
         for effect in effects:

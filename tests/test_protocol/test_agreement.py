@@ -56,7 +56,7 @@ def test_four_who_hear_one_another_agree_in_the_first_round() -> None:
     assert assembly.decided() == {value_of(assembly.members[proposer_of(0)].wish)}
     for one in assembly.members.values():
         assert one.seal is not None
-        check_seal(NETWORK, one.seal, PREV, EPOCH, SEALERS)
+        check_seal(NETWORK, one.seal, PREV, EPOCH, SEALERS, SEALERS)
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -78,13 +78,13 @@ def test_one_sealer_alone_decides_at_once_and_says_each_thing_once() -> None:
     alone = SIGNERS[0]
     sealers = (alone.address,)
     content = replace(a_content(ONE), sealers_next=compute_sealers_hash(sealers))
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, sealers), alone)
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, sealers, sealers), alone)
     assert Build(0) in agreement.start()
     effects = agreement.offer(0, content)
     words = [effect.message for effect in effects if isinstance(effect, Tell)]
     assert [type(word) for word in words] == [Proposal, Ballot, Ballot, SealVote]
     assert isinstance(effects[-1], Finish)
-    check_seal(NETWORK, effects[-1].seal, PREV, EPOCH, sealers)
+    check_seal(NETWORK, effects[-1].seal, PREV, EPOCH, sealers, sealers)
     assert effects[-1].seal.votes == (sign_seal(NETWORK, content, alone),), "as it always was"
 
 
@@ -168,7 +168,7 @@ def test_a_sealer_that_was_killed_says_nothing_else_in_a_step_it_spoke_in() -> N
 
 
 def test_what_it_cannot_verify_it_does_not_vote_for() -> None:
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS), SIGNERS[0])
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
     agreement.start()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
     effects = agreement.advance()
@@ -182,7 +182,7 @@ def list_said(effects: list[Effect]) -> list[tuple[Step, bytes | None]]:
 
 
 def test_a_set_that_never_arrives_is_voted_down_after_the_time_out() -> None:
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS), SIGNERS[0])
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
     agreement.start()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
     agreement.advance()
@@ -192,7 +192,7 @@ def test_a_set_that_never_arrives_is_voted_down_after_the_time_out() -> None:
 def test_another_root_that_a_proposer_claims_is_refused_and_that_a_quorum_claims_is_an_alarm() -> (
     None
 ):
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS), SIGNERS[0])
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
     agreement.start()
     content = a_content(ONE)
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
@@ -210,7 +210,7 @@ def test_another_root_that_a_proposer_claims_is_refused_and_that_a_quorum_claims
 
 def test_who_renounced_votes_against_everything_and_proposes_nothing() -> None:
     place = proposer_of(1)
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS), SIGNERS[place])
+    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[place])
     agreement.start()
     agreement.renounce()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))

@@ -42,7 +42,7 @@ FIRST = proposer_of(0)
 
 
 def a_box() -> BallotBox:
-    return BallotBox(NETWORK, EPOCH, PREV, SEALERS)
+    return BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS)
 
 
 def a_seal_vote(place: int, content: SealContent) -> SealVote:

@@ -48,7 +48,7 @@ SEAL = seal_by("ada", "ben", "cy")
 
 
 def check(seal: Seal, sealers: tuple[bytes, ...] = SEALERS) -> bytes:
-    return check_seal(NETWORK, seal, PREV, 7, sealers)
+    return check_seal(NETWORK, seal, PREV, 7, sealers, sealers)
 
 
 def code_of(seal: Seal, sealers: tuple[bytes, ...] = SEALERS) -> str:
@@ -132,7 +132,7 @@ def test_votes_for_other_roots_do_not_count(field: str) -> None:
 
 def test_votes_of_another_network_do_not_count() -> None:
     with pytest.raises(Rejected):
-        check_seal(b"network?", SEAL, PREV, 7, SEALERS)
+        check_seal(b"network?", SEAL, PREV, 7, SEALERS, SEALERS)
 
 
 def test_the_time_is_signed_though_no_rule_reads_it() -> None:

@@ -26,7 +26,7 @@ def read_info(peer: Peer) -> dict[str, Any]:
         "addresses": list(peer.transport.addresses()),
         "account": None if peer.author is None else peer.author.address.hex(),
         "roles": list(peer.roles),
-        "epoch_ms": genesis.params.epoch_ms,
+        "epoch_ms": peer.state.params.epoch_ms,
         "started_ms": peer.monitor.started_ms,
     }
 
