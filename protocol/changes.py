@@ -4,11 +4,13 @@ Rules:
 1. A change is decided by the seal of its voting deadline, and by no other: adopted, refused, or
    lapsed. So none stays open for ever, and nobody's permission is needed for any to end.
 2. What counts are the votes of those who are sealers in that epoch, each once. Who left since he
-   voted counts no more; who came since may have voted too.
+   voted counts no more, unless he came back; who came since may have voted too.
 3. Of several that one seal decides, all hold from one epoch. They are taken in the order in which
    they were proposed, those of one epoch by id; each must leave a charter that may be. One that
    cannot stand beside an earlier one is refused, with a ruling that names what it lost to.
-4. Subjects do not see one another; so of what one sealer proposes beyond his bound in one epoch
+4. Who is admitted as a sealer has an account from then on, be it an empty one: he must be able to
+   sign his votes.
+5. Subjects do not see one another; so of what one sealer proposes beyond his bound in one epoch
    the surplus is refused here. Nothing of it is kept, so the same change can be proposed anew.
 """
 
@@ -26,14 +28,20 @@ from protocol.charter import (
     list_charters,
     succeed,
 )
-from protocol.charter_records import AdmitValidator, Change, ChangeCase, DismissValidator
+from protocol.charter_records import (
+    AdmitSealer,
+    AdmitValidator,
+    Change,
+    ChangeCase,
+    DismissValidator,
+)
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.kinds.vote_change import OPEN_CHANGES_MAX, VOTE_CHANGE
 from protocol.phases import ChangeStatus
-from protocol.records import Ruling
+from protocol.records import Account, Ruling
 from protocol.seals import compute_quorum
-from protocol.tables import BY_NAME, CHANGES, CHARTERS, CHARTERS_KEY, LICENCES, Table
+from protocol.tables import ACCOUNTS, BY_NAME, CHANGES, CHARTERS, CHARTERS_KEY, LICENCES, Table
 from protocol.view import Key, StateView
 
 T = TypeVar("T")
@@ -114,6 +122,7 @@ def settle_changes(view: StateView, genesis: Genesis, epoch: int, rows: Written)
                 draft.enact(case.change)
                 case = replace(case, status=ChangeStatus.ADOPTED)
                 adopted.append(case)
+                _open_account(view, rows, case.change)
             except Rejected as reason:
                 rival = _find_rival(_Draft(view, genesis, epoch), case, adopted)
                 lost_to = None if rival is None else rival.change_id
@@ -124,6 +133,14 @@ def settle_changes(view: StateView, genesis: Genesis, epoch: int, rows: Written)
     for (name, key), row in draft.rows.items():
         rows[(name, key)] = (BY_NAME[name], row)
     return rulings
+
+
+def _open_account(view: StateView, rows: Written, change: Change) -> None:
+    if isinstance(change.action, AdmitSealer):
+        address = change.action.address
+        if view.get(ACCOUNTS, address) is None:
+            account = Account(address, 0, 0, None, None)
+            rows.setdefault((ACCOUNTS.name, address), (ACCOUNTS, account))
 
 
 def _list_due(view: StateView, epoch: int, rows: Written) -> list[ChangeCase]:

@@ -30,7 +30,7 @@ from protocol.lifecycle import is_barred
 from protocol.parameters import read_values, with_values
 from protocol.records import ROLE_VALIDATOR
 from protocol.schema import encode_record
-from protocol.tables import ACCOUNTS, CHARTERS, CHARTERS_KEY, LICENCES, MINERS
+from protocol.tables import CHARTERS, CHARTERS_KEY, LICENCES, MINERS
 from protocol.view import RowReader
 
 
@@ -88,13 +88,13 @@ def amend(
     """Return a charter with one thing changed.
 
     Args:
-        rows: the sealed state, for the account of a new sealer.
+        rows: the sealed state, for what it knows of a new sealer.
         charter: to be changed.
         action: the change.
 
     Raises:
         Rejected: `params_relation`, `changes_nothing`, `already_a_sealer`, `no_such_sealer`,
-            `last_sealer`, `too_many_sealers`, `unknown_account`, `equivocated`.
+            `last_sealer`, `too_many_sealers`, `equivocated`.
     """
     sealers = charter.sealers
     match action:
@@ -107,8 +107,6 @@ def amend(
                 raise Refused("already_a_sealer", address.hex()[:16], "somebody else")
             if len(sealers) == SEALERS_MAX:
                 raise Refused("too_many_sealers", len(sealers) + 1, f"at most {SEALERS_MAX}")
-            if rows.get(ACCOUNTS, address) is None:
-                raise Refused("unknown_account", address.hex()[:16], "an account")
             if is_barred(rows, address):
                 raise Refused("equivocated", address.hex()[:16], "who never signed twice")
             return replace(charter, sealers=tuple(sorted((*sealers, address))))

@@ -13,6 +13,8 @@ from protocol.schema import AtMost
 from protocol.task_types import Address, Id, Slug
 
 SEALERS_MAX = 31
+CHANGE_VOTES_MAX = 4 * SEALERS_MAX
+"""Votes that are kept of one change; beyond it those of people who seal no more are dropped."""
 PARAMETER_VALUES_MAX = 4
 """A parameter is one number, or one for each difficulty."""
 
@@ -122,7 +124,7 @@ class ChangeCase:
 
     Attributes:
         proposer: the sealer whose vote was the first, and where that stands in his chain.
-        votes: of those who were sealers when the last vote came, in the order in which they came.
+        votes: each of a sealer of its epoch, in the order in which they came.
         counted: how many of them were the votes of sealers when it was decided.
         quorum: how many it needed then.
         code: why it was refused although a quorum wanted it; empty otherwise.
@@ -136,7 +138,7 @@ class ChangeCase:
     proposal_seq: int
     proposed_at: Epochs
     status: ChangeStatus
-    votes: Annotated[tuple[ChangeVote, ...], AtMost(SEALERS_MAX)]
+    votes: Annotated[tuple[ChangeVote, ...], AtMost(CHANGE_VOTES_MAX)]
     decided_at: Epochs | None
     counted: Small
     quorum: Small

@@ -72,9 +72,16 @@ def back(world: World, who: str, change: Change) -> SignedTransaction:
     return world.sign(who, "vote_change", VoteChange(change), subject=subject)
 
 
+def find_change(world: World, change: Change) -> ChangeCase | None:
+    """Return what has become of a change, None if nobody voted on it."""
+    return world.view.get(CHANGES, compute_change_id(world.network, change))
+
+
 def case_of(world: World, change: Change) -> ChangeCase:
-    """Return what has become of a change."""
-    return world.require(CHANGES, compute_change_id(world.network, change))
+    """Return what has become of a change that somebody voted on."""
+    case = find_change(world, change)
+    assert case is not None
+    return case
 
 
 def decide(world: World, *changes: Change, voters: Iterable[str] = SEALERS[:3]) -> Outcome:

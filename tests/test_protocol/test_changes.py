@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 
 from protocol.charter import compute_change_id, find_charter, is_licensed
-from protocol.charter_records import LEAD_EPOCHS, SEALERS_MAX, Action, Change
+from protocol.charter_records import (
+    CHANGE_VOTES_MAX,
+    LEAD_EPOCHS,
+    SEALERS_MAX,
+    Action,
+    Change,
+    ChangeVote,
+)
 from protocol.errors import InvariantBroken, Rejected
 from protocol.kinds.vote_change import AHEAD_DAYS_MAX, OPEN_CHANGES_MAX, VOTE_CHANGE, VoteChange
 from protocol.parameters import FIXED, NAMES, check_value, read_values, with_values
@@ -16,7 +23,7 @@ from protocol.quota import FREE_PER_SEAL_MAX
 from protocol.records import ROLE_VALIDATOR
 from protocol.resolver import ConflictResolver
 from protocol.tables import CHANGES, CHARTERS
-from tests.support.builders import VALIDATORS, an_address
+from tests.support.builders import VALIDATORS, a_hash, an_address
 from tests.support.governing import (
     AHEAD,
     SEALERS,
@@ -228,6 +235,20 @@ def test_the_vote_of_a_sealer_who_left_after_the_decision_counted(world: World) 
     assert case_of(world, change).status is ChangeStatus.ADOPTED
 
 
+def test_a_change_keeps_the_votes_of_those_who_left_as_long_as_there_is_room() -> None:
+    world = World(a_governed_genesis())
+    change = a_change(world, set_to("claim_fee", 7), 20)
+    world.seal(back(world, "sara", change))
+    case = case_of(world, change)
+    gone = tuple(ChangeVote(bytes([n]) * 32, a_hash(f"{n}"), 1) for n in range(CHANGE_VOTES_MAX))
+    for votes, kept in ((gone[:-2], CHANGE_VOTES_MAX), (gone[:-1], 2)):
+        world.view.rows[(CHANGES.name, case.change_id)] = replace(case, votes=(*case.votes, *votes))
+        outcome = world.fold([back(world.fork(), "saul", change)])[1]
+        changed = next(one.after for one in outcome.changes if one.table is CHANGES)
+        assert len(changed.votes) == kept
+        assert {an_address("sara"), an_address("saul")} <= {one.sealer for one in changed.votes}
+
+
 def test_who_was_admitted_votes_from_his_first_epoch_on(world: World) -> None:
     new = a_change(world, admit("stella"), LEAD_EPOCHS)
     world.seal(*(back(world, who, new) for who in QUORUM))
@@ -285,7 +306,6 @@ REFUSALS: list[Refusal] = [
     (lambda: set_to("dispute_epochs", MINIMAL.resolution_epochs), "params_relation"),
     (lambda: set_to("reviewers_min", 2), "params_relation"),
     (lambda: admit("sara"), "already_a_sealer"),
-    (lambda: admit("nobody"), "unknown_account"),
     (lambda: dismiss("alice"), "no_such_sealer"),
     (lambda: ban("alice"), "no_such_validator"),
     (lambda: license_("vera"), "changes_nothing"),
@@ -323,6 +343,16 @@ def test_there_are_no_more_sealers_than_a_seal_can_name() -> None:
     change = a_change(world, admit("stella"))
     decide(world, change, voters=many)
     assert case_of(world, change).code == "too_many_sealers"
+
+
+def test_who_is_admitted_has_an_account_to_vote_from(world: World) -> None:
+    change = a_change(world, admit("stranger"))
+    decide(world, change)
+    assert world.account("stranger").balance == 0
+    world.pass_until(change.effective_at - 1)
+    vote = back(world, "stranger", a_change(world, set_to("claim_fee", 7)))
+    world.seal(vote)
+    assert world.code_of(vote) is None
 
 
 def test_who_signed_twice_does_not_become_a_sealer(world: World) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from node.peer import Peer
+from node.rpc.change_views import list_changed_parameters
 from node.rpc.errors import NOT_READY, RpcFault
 from node.rpc.health import is_ready, run_checks
 from node.rpc.method import Method, Param, read_text
@@ -55,6 +56,7 @@ def read_status(peer: Peer) -> dict[str, Any]:
         "evidence": totals.evidence,
         "rows": totals.rows,
         "sealing": show_sealing(state),
+        "parameters_changed": list_changed_parameters(state),
         "peers": len(peer.transport.peers()),
         "gossip_dropped": peer.transport.gossip_dropped,
         "provisional": state.open.count > 0,
