@@ -138,7 +138,8 @@ def _describe(value: object) -> str:
 
 
 slug = text(64, r"[a-z0-9][a-z0-9_-]*")
-identity = text(80, r"[0-9A-Za-z][0-9A-Za-z._:-]*")
+IDENTITY_MAX = 80
+identity = text(IDENTITY_MAX, r"[0-9A-Za-z][0-9A-Za-z._:-]*")
 _param_text = text(256)
 _param_texts = several(slug, 0, PARAMS_MAX)
 _param_integer = integer(-INTEGER_MAX, INTEGER_MAX)

@@ -14,13 +14,13 @@ Rule 2: every request is closed exactly once: by its reply, or by the fault that
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import structlog
 import trio
 
-from node.workers.fields import show
+from node.workers.fields import IDENTITY_MAX, show
 from node.workers.lines import LineSplitter, RateWindow
 from node.workers.messages import (
     CONCURRENCY_MAX,
@@ -130,6 +130,7 @@ class WorkerProcess:
         self._pongs: dict[int, trio.Event] = {}
         self._pings = 0
         self._crossed: deque[str] = deque(maxlen=CONCURRENCY_MAX)
+        self._renamed = 0
         self._lines = RateWindow(LINES_PER_S_MAX)
         self._last_task = ""
         self._last_words = ""
@@ -181,6 +182,10 @@ class WorkerProcess:
         self, request: Request, on_progress: Callable[[Progress], None] | None = None
     ) -> Flight:
         """Hand a request to a worker that is up and has a place free; return its flight."""
+        if request.id in self._crossed:
+            # The second reply to the last one of this id may still come: it must not close this.
+            self._renamed += 1
+            request = replace(request, id=f"{self._renamed}:{request.id}"[:IDENTITY_MAX])
         flight = Flight(request, on_progress)
         self.flights[request.id] = flight
         self._post(request)

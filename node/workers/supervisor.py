@@ -280,7 +280,7 @@ class Worker:
                         raise WorkerFault(fault.code, fault.found, fault.wanted)
                     request = replace(request, attempt=request.attempt + 1)
                 case reply:
-                    return reply
+                    return replace(reply, id=request.id)
 
     async def _launch(
         self,

@@ -18,6 +18,8 @@ MET = threading.Barrier(2)
 SPEAKING = threading.Lock()
 CANCELLED: dict[str, threading.Event] = {}
 DRAWN = os.urandom(4).hex()
+ASKED_AGAIN = threading.Event()
+CLOSED_TWICE = threading.Event()
 
 Task = dict[str, Any]
 
@@ -58,7 +60,15 @@ def wait(task: Task) -> None:
 def close_twice(task: Task) -> None:
     CANCELLED[task["id"]].wait()
     answer(task, "in time")
+    ASKED_AGAIN.wait()
     say(type="error", id=task["id"], retryable=False, message="cancelled")
+    CLOSED_TWICE.set()
+
+
+def close_the_one_before(task: Task) -> None:
+    ASKED_AGAIN.set()
+    CLOSED_TWICE.wait()
+    answer(task, "echo")
 
 
 def wait_once(task: Task) -> None:
@@ -123,6 +133,7 @@ TRICKS: dict[str, Callable[[Task], None]] = {
     "wait": wait,
     "wait once": wait_once,
     "close twice": close_twice,
+    "close the one before": close_the_one_before,
     "score": lambda task: say(type="scores", id=task["id"], scores=[{"id": "a", "score": 1}]),
     "meet": meet,
     "beget": beget,
