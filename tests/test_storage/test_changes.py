@@ -10,6 +10,7 @@ from protocol.charter_records import LEAD_EPOCHS, Change
 from protocol.keys import Signer
 from protocol.phases import ChangeStatus
 from protocol.seals import Seal, sign_seal
+from protocol.tables import BY_NAME
 from storage.backup import make_backup
 from storage.engine import Batch
 from storage.journal import SEALS
@@ -74,6 +75,8 @@ def test_the_store_knows_the_charter_and_the_open_changes_as_the_dictionary_does
         epoch = world.epoch + ahead
         found = find_charter(store.view, GENESIS, epoch)
         assert found == find_charter(world.view, GENESIS, epoch)
+    for (name, key), row in world.view.rows.items():
+        assert store.view.get(BY_NAME[name], key) == row
     assert list(store.view.open_changes()) == world.view.open_changes()
     assert len(store.view.open_changes()) == 1
     listed = store.queries.changes().items
