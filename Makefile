@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup devnet test check fix wire swarm profit crash damage bench cover lock clean
+.PHONY: help setup devnet test check fix wire swarm long profit crash damage bench cover lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,12 @@ fix: $(READY) ## repair what format and lint can repair
 wire: $(READY) ## tests on real sockets and real processes
 	@$(BIN)/python -m pytest -m wire tests/wire $(ARGS)
 
-swarm: $(READY) ## many seeds, many faults, every check
+swarm: $(READY) ## 20,000 simulated networks of objects, 500 of whole nodes, every check
+	@$(BIN)/minesync sim run --layer core --seeds 20000 $(ARGS)
+	@$(BIN)/minesync sim run --layer node --seeds 500 $(ARGS)
+
+long: $(READY) ## histories, interleavings, store programs, cheats: the suites too long for test
 	@$(BIN)/python -m pytest -m swarm tests/swarm $(ARGS)
-	@$(BIN)/minesync sim run --layer core --seeds 20000
-	@$(BIN)/minesync sim run --layer node --seeds 500
 
 profit: $(READY) ## what each cheat pays, with and without its defence (ARGS="--runs 4 NAME ...")
 	@$(BIN)/python -m tests.swarm.profit $(ARGS)

@@ -152,7 +152,13 @@ async def run_peer(
     sync = _build_sync(config, state, verifier, ports)
     author = None
     if signer is not None:
-        author = Author(state, signer, ports.signed, sync.gossip.tell_nowait)
+        author = Author(
+            state,
+            signer,
+            ports.signed,
+            sync.gossip.tell_nowait,
+            count_behind=sync.count_behind,
+        )
     seals = None
     if sealer is not None:
         seals = Sealer(state, sealer, ports.clock, ports.sealed, ports.diary, sync)

@@ -1,5 +1,8 @@
 """This node's own account: it builds, tries out, signs and submits transactions.
 
+Nothing is signed while seals are still coming in: a transaction bears the epoch that its author
+knows, and one from long ago finds no seal any more.
+
 Order of a batch: try out against the provisional state, sign, store (one synced write for all),
 raise the signing mark, publish. A refused transaction takes no number.
 """
@@ -31,6 +34,12 @@ log = structlog.get_logger("author")
 WAITING_MAX = 4_096
 """Callers in the queue; further ones wait for a place."""
 BATCH_MAX = 256
+CATCH_UP_S_MAX = 5.0
+"""How long a batch waits for the seals that this node still lacks; then it is refused. So long the
+first one of all also waits for somebody who could tell; then it is signed all the same.
+"""
+CATCH_UP_LOOK_S = 0.25
+"""Between two looks at it; a seal that comes in ends the wait at once."""
 
 
 @dataclass(slots=True)
@@ -52,6 +61,7 @@ class Author:
         signer: the account's key.
         mark: the signing high-water mark.
         publish: told of every transaction that is on disk.
+        count_behind: how many seals this node lacks, None while no peer has said anything.
     """
 
     def __init__(
@@ -60,14 +70,23 @@ class Author:
         signer: Signer,
         mark: HighWater,
         publish: Callable[[list[SignedTransaction]], None],
+        *,
+        count_behind: Callable[[], int | None] = lambda: 0,
     ) -> None:
         self._state = state
         self._signer = signer
         self._mark = mark
         self._publish = publish
+        self._count_behind = count_behind
+        self._has_waited = False
         signed = mark.get(signer.address)
         # Whoever has signed before keeps his chain whole, and asks peers for what he has lost.
         state.door.signed_up_to[signer.address] = -1 if signed is None else signed
+        try:
+            # The power may have gone between the two: peers will be told of what is stored.
+            self.resume()
+        except Full as error:
+            state.store.gate.shut(error)
         self._send, self._receive = trio.open_memory_channel[_Request](WAITING_MAX)
 
     @property
@@ -134,6 +153,7 @@ class Author:
                 except trio.WouldBlock:
                     break
             try:
+                await self._wait_for_seals()
                 self._serve(batch)
             finally:
                 for request in batch:
@@ -144,7 +164,7 @@ class Author:
                     request.done.set()
 
     def resume(self) -> None:
-        """After a full disk: bring the mark up to what is stored, before anybody signs on it.
+        """At a start and after a full disk: bring the mark up to what is stored, before it is told.
 
         Raises:
             Full: it is full again.
@@ -158,6 +178,17 @@ class Author:
     def _raise_mark(self, seq: int) -> None:
         self._mark.raise_to(self.address, seq)
         self._state.door.signed_up_to[self.address] = seq
+
+    def _is_behind(self) -> bool:
+        """Tell whether what is signed now might find no seal; an epoch is left to travel in."""
+        behind = self._count_behind()
+        return behind is not None and behind > max(0, self._state.params.late_epochs - 1)
+
+    async def _wait_for_seals(self) -> None:
+        with trio.move_on_after(CATCH_UP_S_MAX), self._state.broadcast.listen() as listener:
+            while self._is_behind() or (self._count_behind() is None and not self._has_waited):
+                await listener.wait(CATCH_UP_LOOK_S)
+        self._has_waited = True
 
     def _serve(self, batch: list[_Request]) -> None:
         signed: list[SignedTransaction] = []
@@ -190,8 +221,11 @@ class Author:
             request.tx = tx
 
     def _check_chain(self) -> None:
-        """Refuse to sign on a full disk, or on a database older than what this account signed."""
+        """Refuse to sign on a full disk, far behind, or on a database older than our own chain."""
         self._state.store.gate.check()
+        if self._is_behind():
+            found = f"{self._count_behind()} epochs behind"
+            raise Rejected("catching_up", found, "the seals that peers have; try again")
         reason = self._state.store.needs_repair
         if reason is not None:
             raise Rejected("store_in_repair", reason, "a database refilled from peers")

@@ -84,6 +84,7 @@ class Book:
         network: bytes,
         epoch: int,
         beacon: bytes | None,
+        caught: frozenset[bytes] = frozenset(),
     ) -> None:
         self.sealed = sealed
         self.charter = charter
@@ -92,6 +93,8 @@ class Book:
         self.epoch = epoch
         self.beacon = beacon
         """Known once the epoch's set is fixed; None while the fold is provisional."""
+        self.caught = caught
+        """Authors against whom the epoch takes evidence in."""
         self._rows: dict[Key, Any] = {}
         self._tables: dict[Key, Table[Any]] = {}
         self._payments: list[Payment] = []

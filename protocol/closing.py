@@ -37,6 +37,11 @@ def is_paid_out(task: Task) -> bool:
     return is_over and task.pool.escrowed == 0
 
 
+def find_owed(distribution: RewardDistribution) -> frozenset[bytes]:
+    """Return the recipients who can claim a part of a reward, or will be able to."""
+    return frozenset(one.recipient for one in distribution.entries if one.state in _OWED)
+
+
 def compute_closed_epoch(task: Task, distribution: RewardDistribution | None) -> int | None:
     """Return the epoch in which a task closed for good, None while it has not.
 
@@ -46,9 +51,9 @@ def compute_closed_epoch(task: Task, distribution: RewardDistribution | None) ->
     """
     if not is_paid_out(task):
         return None
-    entries = () if distribution is None else distribution.entries
-    if any(entry.state in _OWED for entry in entries):
+    if distribution is not None and find_owed(distribution):
         return None
+    entries = () if distribution is None else distribution.entries
     claims = [entry.claimed_at for entry in entries if entry.claimed_at is not None]
     return max([compute_moved_epoch(task), *claims])
 

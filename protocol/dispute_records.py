@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
 
-from protocol.params import Amount, Epochs, Small
+from protocol.params import NANO_PER_COIN, Amount, Epochs, Small
 from protocol.phases import DisputeStatus, TaskStatus
 from protocol.records import PARTICIPANTS_MAX
 from protocol.schema import AtMost, Between
@@ -23,6 +23,12 @@ PANEL_SIZES = (3, 5, 7)
 HEARINGS_MAX = len(PANEL_SIZES)
 ARBITERS_MIN = 3
 """With fewer than these eligible nobody judges, and what was decided before stands."""
+ARBITER_STAKE_MIN = 10 * NANO_PER_COIN
+"""Least registration stake of an arbiter, as the founding rules have it for one of a panel.
+
+Whoever registers with what the presets ask for has it; where a network asks for less, a deposit
+makes an arbiter of a validator. To fill panels with fresh keys shall cost as much everywhere.
+"""
 
 EVIDENCE_MAX = 100
 EVIDENCE_EACH_MAX = 10

@@ -2,7 +2,8 @@
 
 Rules:
 1. A panel is drawn by lot in the epoch after the opening or the appeal, so that nobody who asks for
-   one can know it. Nobody who has anything to do with the task is on it.
+   one can know it. Nobody who has anything to do with the task is on it, and nobody who has less
+   than `ARBITER_STAKE_MIN` at stake.
 2. A hearing ends when all arbiters have voted, or when its voting window is over and a quorum has.
    Where no quorum is found in time, what was decided before stands.
 3. Nobody's permission is needed: every dispute leaves every state by itself.
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from protocol.book import Book, Refused
 from protocol.dispute_records import (
+    ARBITER_STAKE_MIN,
     ARBITERS_MIN,
     HEARINGS_MAX,
     PANEL_SIZES,
@@ -152,7 +154,8 @@ def _seat_panel(book: Book, task: Task, case: DisputeCase) -> Task:
         *case.earlier_panels,
     }
     seed = (case.dispute_id, bytes([case.hearing]))
-    panel = draw_validators(book, "arbiters", seed, PANEL_SIZES[case.hearing], excluded)
+    size = PANEL_SIZES[case.hearing]
+    panel = draw_validators(book, "arbiters", seed, size, excluded, ARBITER_STAKE_MIN)
     if len(panel) < ARBITERS_MIN:
         return _end_without_judgment(book, task, case)
     case = replace(

@@ -18,3 +18,8 @@ class Epoch:
     beacon: bytes | None
     transactions: tuple[SignedTransaction, ...]
     evidence: tuple[tuple[bytes, int], ...] = ()
+
+    @property
+    def caught(self) -> frozenset[bytes]:
+        """The authors against whom there is evidence."""
+        return frozenset(author for author, _ in self.evidence)

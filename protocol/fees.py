@@ -28,7 +28,7 @@ STAKE_SHARE_LOST: Mapping[Violation, int] = MappingProxyType(
     {
         Violation.INCORRECT_ANSWER: 3_000,
         Violation.LATE_SUBMISSION: 1_500,
-        Violation.NOT_REVEALED: 1_500,
+        Violation.NOT_REVEALED: 3_000,
         Violation.POOR_QUALITY: 1_000,
         Violation.MALICIOUS_BEHAVIOR: 8_000,
         Violation.COLLUSION: 10_000,
@@ -40,6 +40,8 @@ STAKE_SHARE_LOST: Mapping[Violation, int] = MappingProxyType(
 
 Plagiarism, malice, collusion and false votes are established by the verdict of a dispute and by
 nothing else. The founding rules name no share for a false vote; it costs what a wrong answer costs.
+Not to show an answer costs as much as a wrong one, not half of it as in the founding rules: else
+whoever knows that his answer is wrong would hide it.
 """
 
 

@@ -74,7 +74,9 @@ def fold_epoch(view: StateView, genesis: Genesis, epoch: Epoch) -> Outcome:
     by_subject: dict[bytes, list[SignedTransaction]] = {}
     for tx in epoch.transactions:
         by_subject.setdefault(tx.header.subject, []).append(tx)
-    subjects = sorted({*by_subject, *view.due_tasks(epoch.number)})
+    # What is owed to whoever is caught goes to others now: he will never claim it.
+    owing = (task for author in sorted(epoch.caught) for task in view.owing_tasks(author))
+    subjects = sorted({*by_subject, *view.due_tasks(epoch.number), *owing})
     outcomes = [
         fold_subject(
             view,
@@ -105,12 +107,12 @@ def fold_subject(
         view: the state as the last seal left it.
         charter: the numbers and the sealers of the network in this epoch.
         network: its id, which commitments are bound to.
-        epoch: number and beacon of the epoch; its transactions are not read.
+        epoch: number, beacon and evidence of the epoch; its transactions are not read.
         subject: a task id, a miner's address or the id of a change.
         transactions: those of the epoch that belong to the subject, in any order.
         unfunded: refusals by transaction id, from `protocol.accounts.find_unfunded`.
     """
-    book = Book(view, charter, network, epoch.number, epoch.beacon)
+    book = Book(view, charter, network, epoch.number, epoch.beacon, epoch.caught)
     apply_time_moves(book, subject)
     rulings = []
     applied = []

@@ -186,6 +186,22 @@ def a_chain_only_grows(scene: Scene) -> Iterator[str]:
             yield f"account {_name(step.key)}: a bar was lifted"
 
 
+def who_can_sign_no_more_holds_nothing_up(scene: Scene) -> Iterator[str]:
+    """Whom evidence bars has no stake as a miner, and of a settled reward he is owed nothing."""
+    for step in scene.steps(MINERS):
+        if step.after is not None and step.after.stake and _is_barred(scene, step.key):
+            yield f"miner {_name(step.key)}: barred, {step.after.stake} nano at stake"
+    for reward in scene.steps(REWARDS):
+        for entry in reward.after.entries if reward.after is not None else ():
+            if entry.state is RewardState.CLAIMABLE and _is_barred(scene, entry.recipient):
+                yield f"entry {_name(entry.entry_id)}: owed to one who is barred"
+
+
+def _is_barred(scene: Scene, author: bytes) -> bool:
+    account = scene.get(ACCOUNTS, author)
+    return account is not None and account.barred_from is not None
+
+
 STEP_RULES: tuple[Rule, ...] = (
     nothing_is_removed,
     what_was_agreed_stays,
@@ -195,4 +211,5 @@ STEP_RULES: tuple[Rule, ...] = (
     a_disputed_task_pays_nothing,
     a_miner_takes_legal_steps,
     a_chain_only_grows,
+    who_can_sign_no_more_holds_nothing_up,
 )

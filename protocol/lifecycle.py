@@ -71,6 +71,11 @@ def is_barred(rows: RowReader, author: bytes) -> bool:
     return account is not None and account.barred_from is not None
 
 
+def is_lost(book: Book, author: bytes) -> bool:
+    """Tell whether an author will never claim anything: he is barred, or is caught just now."""
+    return author in book.caught or is_barred(book.sealed, author)
+
+
 def require_miner(book: Book, address: bytes, role: int, specialization: str | None) -> Miner:
     """Return the sealed row of an active miner who has the role and the specialisation.
 

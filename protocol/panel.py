@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from protocol.book import Book
+from protocol.book import Book, Refused
 from protocol.charter import is_licensed
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_taking_part, move_task
@@ -12,6 +12,53 @@ from protocol.records import Task
 from protocol.reputation import Violation
 from protocol.stakes import forfeit_stake, read_submissions
 from protocol.tables import MINERS, SUBMISSIONS
+from protocol.view import StateView
+
+
+def require_judges(book: Book, wanted: int, parties: Collection[bytes]) -> None:
+    """Check that so many validators could judge a task, did its validation open now.
+
+    Where they cannot, nothing could be decided: whoever offered the task would see the answers and
+    have his reward back. What becomes of a task whose validators leave later is said in
+    `protocol.settlement`.
+
+    Raises:
+        Refused: `too_few_validators`.
+    """
+    found = count_judges(book.sealed, book.epoch, wanted, parties)
+    if found < wanted:
+        raise Refused("too_few_validators", f"{found} who could judge", f"{wanted} reviewers")
+
+
+def count_judges(sealed: StateView, epoch: int, most: int, parties: Collection[bytes]) -> int:
+    """Return how many validators could judge a task, counted no further than `most`.
+
+    Args:
+        sealed: the state as the last seal left it.
+        epoch: the next one.
+        most: how many are wanted.
+        parties: of the task, who never judge it.
+    """
+    found = 0
+    for address in sealed.validators():
+        if found == most:
+            break
+        found += _is_judge(sealed, epoch, address, parties)
+    return found
+
+
+def _is_judge(
+    sealed: StateView,
+    epoch: int,
+    address: bytes,
+    excluded: Collection[bytes],
+    stake_min: int = 0,
+) -> bool:
+    miner = sealed.get(MINERS, address)
+    if miner is None or address in excluded:
+        return False
+    is_able = is_taking_part(miner) and miner.stake >= stake_min
+    return is_able and is_licensed(sealed, address, epoch)
 
 
 def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[bytes, ...]:
@@ -28,7 +75,12 @@ def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[
 
 
 def draw_validators(
-    book: Book, tag: str, seed: Sequence[bytes], size: int, excluded: Collection[bytes]
+    book: Book,
+    tag: str,
+    seed: Sequence[bytes],
+    size: int,
+    excluded: Collection[bytes],
+    stake_min: int = 0,
 ) -> tuple[bytes, ...]:
     """Return up to `size` validators by lot, sorted; nobody while the epoch is open.
 
@@ -42,6 +94,7 @@ def draw_validators(
         seed: what the draw is for.
         size: how many are wanted.
         excluded: addresses that must not be drawn.
+        stake_min: nano-units; whoever is registered with less is not drawn either.
     """
     if book.beacon is None:
         return ()
@@ -57,10 +110,7 @@ def draw_validators(
         chosen = place + int.from_bytes(lot, "big") % (len(candidates) - place)
         address = candidates[moved.get(chosen, chosen)]
         moved[chosen] = moved.get(place, place)
-        miner = book.sealed.get(MINERS, address)
-        if address in excluded or miner is None or not is_taking_part(miner):
-            continue
-        if is_licensed(book.sealed, address, book.epoch):
+        if _is_judge(book.sealed, book.epoch, address, excluded, stake_min):
             drawn.append(address)
     return tuple(sorted(drawn))
 

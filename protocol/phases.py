@@ -191,7 +191,7 @@ REWARD_STEPS: Steps[RewardState] = MappingProxyType(
     {
         None: (RewardState.LOCKED,),
         RewardState.LOCKED: (RewardState.CLAIMABLE, RewardState.REVOKED),
-        # Revoked when its recipient can sign no claim any more.
+        # Revoked once its recipient can sign no claim any more.
         RewardState.CLAIMABLE: (RewardState.CLAIMED, RewardState.REVOKED),
     }
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from protocol.consensus import Vote
+from protocol.consensus import Vote, cap_weights
 from protocol.errors import InvariantBroken
 from protocol.records import RewardRole
 from protocol.task_types import (
@@ -232,10 +232,12 @@ def _pay_participants(participants: Sequence[Answer], pool: int) -> list[Share]:
 def _pay_validators(answers: Sequence[Answer], pool: int, tolerance: int) -> list[Share]:
     merits: dict[bytes, int] = {}
     for answer in answers:
-        for vote in answer.votes:
-            if vote.score is not None:
-                near = max(0, tolerance + 1 - abs(vote.score - answer.score))
-                merits[vote.validator] = merits.get(vote.validator, 0) + near * vote.weight
+        counted = [(vote, vote.score) for vote in answer.votes if vote.score is not None]
+        # The weights that the votes had when they decided: no reputation is worth more than that.
+        weights = cap_weights([vote.weight for vote, _ in counted])
+        for (vote, score), weight in zip(counted, weights, strict=True):
+            near = max(0, tolerance + 1 - abs(score - answer.score))
+            merits[vote.validator] = merits.get(vote.validator, 0) + near * weight
     validators = sorted(merits)
     if not any(merits.values()):
         return []

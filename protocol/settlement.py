@@ -5,18 +5,22 @@ Rules:
 2. Settling, once the dispute window has passed, pays what needs nobody's claim: the fee, the refund
    and the stakes. It also moves reputations, for until then a verdict could take the result back.
 3. escrowed + paid out + refunded = total at every step; the network's fee counts as paid out.
+4. What a publisher asks for beyond the least of the network is due while validation lasts. At its
+   very end more than half of the panel is enough: else whoever asks for much, or keeps some of the
+   panel silent, would have the answers and his reward.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from protocol.book import Book, Note, Pot
+from protocol.closing import find_owed
 from protocol.consensus import Decision, Vote, decide
 from protocol.convictions import read_convicted, read_voting_round
 from protocol.errors import InvariantBroken
 from protocol.fees import split_fee
 from protocol.hashing import compute_hash
-from protocol.lifecycle import move_task, refund_task
+from protocol.lifecycle import is_lost, move_task, refund_task
 from protocol.phases import RewardState, SubmissionStatus, TaskStatus, Trigger
 from protocol.records import (
     RewardDistribution,
@@ -59,12 +63,26 @@ def judge_task(book: Book, task: Task) -> tuple[Judged, ...]:
             for submission in read_submissions(book, task)
             if submission.status is SubmissionStatus.UNDER_REVIEW
         ],
+        is_last=book.epoch > task.lifecycle.finalize_deadline,
     )
 
 
-def judge_answers(book: Book, task: Task, submissions: Iterable[Submission]) -> tuple[Judged, ...]:
-    """Return answers with their decisions as the votes that count stand now."""
+def judge_answers(
+    book: Book, task: Task, submissions: Iterable[Submission], *, is_last: bool
+) -> tuple[Judged, ...]:
+    """Return answers with their decisions as the votes that count stand now.
+
+    Args:
+        book: of the task's subject.
+        task: whose panel voted.
+        submissions: what to judge.
+        is_last: no more votes can come, so rule 4 holds.
+    """
     terms = task.terms
+    reviewers, threshold = terms.required_reviewers, terms.consensus_threshold
+    if is_last:
+        reviewers = min(reviewers, len(task.panel) // 2 + 1)
+        threshold = book.params.consensus_threshold_min
     judged = []
     for submission in submissions:
         votes = tuple(
@@ -73,8 +91,8 @@ def judge_answers(book: Book, task: Task, submissions: Iterable[Submission]) -> 
         )
         decision = decide(
             votes,
-            required_reviewers=terms.required_reviewers,
-            consensus_threshold=terms.consensus_threshold,
+            required_reviewers=reviewers,
+            consensus_threshold=threshold,
             quality_threshold=terms.quality_threshold,
             tolerance=book.params.score_tolerance,
         )
@@ -270,6 +288,39 @@ def settle_task(book: Book, task: Task) -> Task:
         refunded=pool.refunded + distribution.refund,
     )
     return replace(task, pool=pool, settled=True)
+
+
+def revoke_lost(book: Book, task: Task) -> Task | None:
+    """Return a settled task of which nothing is owed any more to those who can sign no claim.
+
+    Their parts go back to the publisher; if he can sign nothing either they go where fees go, for
+    on his account they would be out of reach for ever. None if there is no such part.
+
+    Raises:
+        InvariantBroken: a completed task has no distribution.
+    """
+    key = reward_key(task.task_id, task.lifecycle.round)
+    distribution = book.get(REWARDS, key)
+    if distribution is None:
+        raise InvariantBroken(f"task {task.task_id.hex()[:16]} completed without a distribution")
+    lost = {one for one in find_owed(distribution) if is_lost(book, one)}
+    if not lost:
+        return None
+    amount, entries = 0, []
+    for entry in distribution.entries:
+        if entry.recipient in lost and entry.state is RewardState.CLAIMABLE:
+            amount += entry.amount
+            entry = replace(entry, state=RewardState.REVOKED)
+        entries.append(entry)
+    book.put(REWARDS, key, replace(distribution, entries=tuple(entries)))
+    pool = replace(task.pool, escrowed=task.pool.escrowed - amount)
+    if is_lost(book, task.publisher):
+        treasury, burned = split_fee(amount, book.params)
+        book.pay(Pot.ESCROW, Pot.TREASURY, treasury)
+        book.pay(Pot.ESCROW, Pot.BURNED, burned)
+        return replace(task, pool=replace(pool, paid_out=pool.paid_out + amount))
+    book.pay(Pot.ESCROW, task.publisher, amount)
+    return replace(task, pool=replace(pool, refunded=pool.refunded + amount))
 
 
 def _settle_submission(book: Book, task: Task, submission: Submission) -> Submission:

@@ -111,6 +111,11 @@ def reward_key(task_id: bytes, round_: int) -> bytes:
     return task_id + bytes([round_])
 
 
+def split_reward_key(key: bytes) -> tuple[bytes, int]:
+    """Return the task id and the round of a distribution's key."""
+    return key[:-1], key[-1]
+
+
 def dispute_key(task_id: bytes, round_: int) -> bytes:
     """Return the key of the dispute that a task went through in one round."""
     return task_id + bytes([round_])

@@ -209,7 +209,7 @@ def _decide_anew(book: Book, task: Task) -> Task:
         for submission in read_submissions(book, task)
         if submission.status in _REVIEWED and submission.submission_id not in struck
     ]
-    judged = judge_answers(book, task, standing)
+    judged = judge_answers(book, task, standing, is_last=True)
     close_reviews(book, judged)
     return distribute(book, task, judged)
 

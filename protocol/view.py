@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from protocol.closing import compute_closed_epoch
+from protocol.closing import compute_closed_epoch, find_owed
 from protocol.dispute_records import DisputeCase
 from protocol.phases import ChangeStatus, DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
@@ -42,6 +42,10 @@ class StateView(RowReader, Protocol):
 
         Those that are decided in one epoch are sorted by id.
         """
+        ...
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
         ...
 
     def closed_at(self, task_id: bytes) -> int | None:
@@ -120,6 +124,10 @@ class EpochView:
             self._open_changes = tuple(self._view.open_changes())
         return self._open_changes
 
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        return self._view.owing_tasks(recipient)
+
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""
         return self._view.closed_at(task_id)
@@ -173,6 +181,15 @@ class MemoryView:
         opened = [one for one in found if one.status is ChangeStatus.OPEN]
         opened.sort(key=lambda one: (one.change.effective_at, one.change_id))
         return [one.change_id for one in opened]
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        owing = {
+            row.task_id
+            for (name, _), row in self.rows.items()
+            if name == REWARDS.name and recipient in find_owed(row)
+        }
+        return sorted(owing)
 
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""

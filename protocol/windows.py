@@ -16,7 +16,13 @@ from protocol.lifecycle import move_task, refund_task
 from protocol.panel import open_validation, punish_unrevealed
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
 from protocol.records import Task
-from protocol.settlement import abandon_validation, complete_task, judge_task, settle_task
+from protocol.settlement import (
+    abandon_validation,
+    complete_task,
+    judge_task,
+    revoke_lost,
+    settle_task,
+)
 from protocol.stakes import read_submissions
 from protocol.tables import TASKS
 from protocol.transactions import SignedTransaction
@@ -48,6 +54,8 @@ def _move_by_time(book: Book, task: Task) -> Task | None:
         case TaskStatus.COMPLETED if not task.settled:
             if times.dispute_deadline is not None and epoch > times.dispute_deadline:
                 return settle_task(book, task)
+        case TaskStatus.COMPLETED:
+            return revoke_lost(book, task)
     return None
 
 

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from protocol.records import ROLE_VALIDATOR
-from protocol.tables import TASKS, Table, split_dispute_key
+from protocol.tables import TASKS, Table, split_dispute_key, split_reward_key
 from protocol.view import find_closed_epoch
 from storage.engine import Engine
-from storage.indexes import CHANGES_OPEN, DISPUTES_BY_DUE, INDEX_TABLE, MINERS_BY_ROLE, TASKS_BY_DUE
+from storage.indexes import (
+    CHANGES_OPEN,
+    DISPUTES_BY_DUE,
+    INDEX_TABLE,
+    MINERS_BY_ROLE,
+    REWARDS_UNCLAIMED,
+    TASKS_BY_DUE,
+)
 from storage.keys import decode_key, prefix_end
 from storage.queries import read_primary_key
 from storage.rows import Rows
@@ -46,6 +53,12 @@ class StoreView:
         prefix = CHANGES_OPEN.prefix()
         rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
         return [read_primary_key(key) for key, _ in rows]
+
+    def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
+        """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
+        prefix = REWARDS_UNCLAIMED.prefix(recipient)
+        keys = self._read_last_parts(prefix, prefix_end(prefix))
+        return sorted({split_reward_key(key)[0] for key in keys})
 
     def closed_at(self, task_id: bytes) -> int | None:
         """Return the epoch in which a task closed for good, None if it did not or is unknown."""

@@ -96,6 +96,8 @@ def run_piece(layer: str, first: int, count: int) -> Tally:
     configure_silently()
     tally = Tally(layer)
     started_s = time.process_time()
+    gc.collect()
+    gc.freeze()
     # Runs make many objects and few cycles; looking for those costs more than it frees.
     gc.disable()
     for seed in range(first, first + count):
@@ -110,7 +112,7 @@ def run_piece(layer: str, first: int, count: int) -> Tally:
         if report.failure is not None:
             tally.failed += 1
             tally.failures.append((seed, report.failure))
-        gc.collect(0 if seed % 8 else 2)
+        gc.collect(0 if seed % 16 else 2)
     gc.enable()
     tally.cpu_s = time.process_time() - started_s
     return tally

@@ -74,10 +74,12 @@ class Cast:
 
 
 @cache
-def make_cast(peers: int, late_epochs: int) -> Cast:
-    """Return the people of a network of so many peers; the first account seals."""
+def make_cast(peers: int, late_epochs: int, sealers: int = 1) -> Cast:
+    """Return the people of a network of so many peers; the first accounts seal."""
     names = [f"a{number}" for number in range(max(peers, ACCOUNTS_MIN))]
-    genesis = make_genesis(_NAME, _KEYS, names, names[:1], replace(PARAMS, late_epochs=late_epochs))
+    genesis = make_genesis(
+        _NAME, _KEYS, names, names[:sealers], replace(PARAMS, late_epochs=late_epochs)
+    )
     signers = tuple(Signer(derive_key(_KEYS, "account", name)) for name in names)
     numbers = {signer.address: number for number, signer in enumerate(signers)}
     verifier = Verifier(Intake(genesis.network), is_threaded=False)

@@ -5,7 +5,9 @@ of one moment go in the order in which they were made, so a run has one order.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from devnet.sim.cast import Cast
@@ -15,7 +17,10 @@ from devnet.sim.fates import Fates
 from devnet.sim.judge import Judge
 from devnet.sim.links import choose_links
 from devnet.sim.plan import Plan
+from devnet.sim.sealer_lies import Said
+from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness
+from protocol.ballots import Proposal
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import SealedIds, unpack_ids
 from protocol.params import SCALE
@@ -25,9 +30,27 @@ from storage.errors import StorageError
 
 TICK_MS = 500
 """Between two conversations that a peer begins by itself."""
+START_MS = 1_767_225_600_000
+"""The wall clock at the beginning: 2026-01-01."""
 TIMEOUT_MS = 300
 """After which a conversation is over whose message was lost."""
 RESTART_MS = 200
+
+
+class HeapClock:
+    """The time of the heap, with a wall clock that may be wrong by a day."""
+
+    def __init__(self, net: "CoreNet", offset_ms: int) -> None:
+        self._net = net
+        self._offset_ms = offset_ms
+
+    def now_ms(self) -> int:
+        """See `node.clock.Clock`, here and below."""
+        return START_MS + self._net.now_ms + self._offset_ms
+
+    def monotonic_s(self) -> float:
+        """Return the time of the heap."""
+        return self._net.now_ms / 1_000
 
 
 class CoreNet:
@@ -43,7 +66,12 @@ class CoreNet:
         self.witness = witness
         self.fates = fates
         self.now_ms = 0
-        self.peers = [CorePeer(plan, cast, witness, fates, number) for number in range(plan.peers)]
+        watch = SealerWatch(witness, plan.sealers)
+        offsets = (*plan.clock_offsets_ms, *(0,) * plan.peers)
+        self.peers = [
+            CorePeer(plan, cast, witness, fates, number, HeapClock(self, offsets[number]), watch)
+            for number in range(plan.peers)
+        ]
         self.links = choose_links(plan, fates)
         self._cast = cast
         self._judge = judge
@@ -56,6 +84,7 @@ class CoreNet:
         """Start every peer and let it speak with others now and then."""
         for peer in self.peers:
             peer.start()
+            self._flush(peer)
             self.later(self.fates.draw("tick", peer.number) % TICK_MS, self._tick, peer, 0)
 
     def step(self, until_ms: int) -> bool:
@@ -163,6 +192,65 @@ class CoreNet:
             self.gossip(peer, None, self.hear_transactions, tuple(wires))
         for proof in proofs:
             self.gossip(peer, None, self.hear_evidence, proof)
+        self._take_letters(peer)
+
+    def _take_letters(self, peer: CorePeer) -> None:
+        """Send what the peer's sealer says and asks for; wake it if something happened."""
+        for said in peer.take_words():
+            for place, other in enumerate(self.links[peer.number]):
+                if said.is_for(place):
+                    self.send(peer.number, other, self.hear_word, said, peer.number)
+        letters = peer.letters
+        sealed, letters.seals = letters.seals, []
+        for one in sealed:
+            self.witness.note("seal", peer.state.epoch, peer.state.state_root[:8])
+            self.gossip(peer, None, self.hear_seal, one)
+        asked, letters.holders = letters.holders, []
+        for holder in dict.fromkeys(asked):
+            for other in self.links[peer.number] if holder is None else (int(holder),):
+                self.begin_talk(peer, other)
+        if peer.sealer is not None and peer.bell.is_rung:
+            peer.bell.is_rung = False
+            self._wake_later(peer, 0)
+
+    def _wake_later(self, peer: CorePeer, delay_ms: int) -> None:
+        peer.wakes += 1
+        self.later(delay_ms, self._wake, peer, peer.lives, peer.wakes)
+
+    def _wake(self, peer: CorePeer, life: int, appointment: int) -> None:
+        if not peer.is_up or (peer.lives, peer.wakes) != (life, appointment):
+            return
+        if peer.resumes_ms > self.now_ms:
+            self._wake_later(peer, peer.resumes_ms - self.now_ms)
+            return
+        self.act(peer, self._wake_now, peer)
+
+    def _wake_now(self, peer: CorePeer) -> None:
+        assert peer.sealer is not None
+        wait_s = peer.sealer.wake()
+        peer.bell.is_rung = False
+        self._wake_later(peer, max(1, math.ceil(wait_s * 1_000)))
+
+    def hear_word(self, peer: CorePeer, sender: int, said: Said, origin: int) -> None:
+        """Take in what a sealer says and pass on what is news."""
+        ballots, word = peer.state.ballots, said.word
+        try:
+            is_news = ballots.take(word)
+            if isinstance(word, Proposal):
+                root = word.content.set_root
+                ballots.note_holders(root, (str(origin), str(sender)))
+                if said.ids is not None and peer.state.find_set(word.content) is None:
+                    ballots.put_set(root, said.ids)
+        except Rejected:
+            # Of another epoch, most often; conversations bring what lacks.
+            self.witness.counts["refused"] += 1
+            return
+        if ballots.box.doubles:
+            ballots.keep_proofs()
+        if is_news and peer.habit not in ("silent", "forger"):
+            for other in self.links[peer.number]:
+                if other != sender:
+                    self.send(peer.number, other, self.hear_word, replace(said, face=0), origin)
 
     def gossip(
         self, peer: CorePeer, came_from: int | None, hear: Callable[..., None], said: Any
@@ -181,8 +269,8 @@ class CoreNet:
                 opened.append(self._cast.verifier.open_now(wire))
             except Rejected:
                 self.witness.counts["refused"] += 1
-        self._judge.heard(peer.number, state, opened)
         accepted = state.accept(opened, str(sender))
+        self._judge.heard(peer.number, state, opened)
         fresh = set(accepted.stored)
         onward = tuple(
             tx.wire for tx in opened if tx.tx_id in fresh and peer.tongue.is_passing_on(tx)
@@ -316,5 +404,6 @@ class CoreNet:
             self.later(RESTART_MS, self.start, peer, peer.lives)
             return
         self.witness.note("start", peer.number, peer.state.epoch)
+        self._flush(peer)
         if not peer.habit:
             self._judge.restarted(peer.number, peer.state)

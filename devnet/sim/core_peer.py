@@ -1,31 +1,34 @@
 """One peer of the core layer: the real door, fold and disk format, driven by calls.
 
 What is real: `StateManager` with its open set, door and seals, `Author` with its signing marks,
-`Server` for what peers ask, the store over an engine whose crash loses what was not synced. What is
-not: tasks, streams, the session and gossip of `node.sync`, the roles, `Sealer`. Those run in the
-node layer.
+`Server` for what peers ask, `Sealer` with its diary, the store over an engine whose crash loses
+what was not synced. What is not: tasks, streams, the session and gossip of `node.sync`, the roles.
+Those run in the node layer.
 """
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from devnet.sim.cast import Cast
+from devnet.sim.core_sealer import Bell, CoreSealer, LetterBox
 from devnet.sim.core_talk import Talker
 from devnet.sim.disk import CrashEngine, Image
 from devnet.sim.fates import Fates
 from devnet.sim.habits import Tongue, reconcile
 from devnet.sim.hands import Hands
 from devnet.sim.plan import Plan
+from devnet.sim.sealer_lies import SEALER_HABITS, Said, SealerLies, tell_honestly
+from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness, WitnessedMarks
 from node.author import Author
-from node.events import Broadcast
+from node.ballot_desk import Word
+from node.clock import Clock
+from node.diary_file import DiaryFile
+from node.high_water import HighWater
 from node.state_manager import StateManager
 from node.sync.server import Server
 from protocol.errors import InvariantBroken
-from protocol.messages import (
-    Ranges,
-    SealedIds,
-)
+from protocol.messages import Ranges
 from protocol.params import SCALE
 from protocol.reconcile import ReconcileSession
 from protocol.transactions import SignedTransaction
@@ -38,11 +41,27 @@ class CorePeer:
     """One peer, up or down.
 
     Args:
-        number: 0 seals.
-        outbox: what the peer wants to be gossiped; the world takes it from here.
+        number: the first ones seal.
+        clock: of its machine.
+        watch: hears what honest sealers say.
+
+    Attributes:
+        outbox, learnt, words: what the peer wants to be gossiped; the network takes it from here.
+        letters: what its sealer wants of others; likewise.
+        sealer: None for a peer that seals nothing.
+        wakes: counts the appointments made with the sealer; the last one stands.
     """
 
-    def __init__(self, plan: Plan, cast: Cast, witness: Witness, fates: Fates, number: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        cast: Cast,
+        witness: Witness,
+        fates: Fates,
+        number: int,
+        clock: Clock,
+        watch: SealerWatch,
+    ) -> None:
         self.number = number
         self.habit = plan.habits[number] if number < len(plan.habits) else ""
         self.tongue = Tongue(self.habit, number, cast, fates)
@@ -55,9 +74,18 @@ class CorePeer:
         """Until then the process is stopped: it neither hears nor acts."""
         self.outbox: list[SignedTransaction] = []
         self.learnt: list[bytes] = []
-        self.sealed_up_to = 0
+        self.words: list[Said] = []
+        self.letters: LetterBox
+        self.sealer: CoreSealer | None = None
+        self.bell: Bell
+        self.wakes = 0
+        self._clock = clock
+        self._watch = watch
+        self._sealed = HighWater(None)
+        self._diary = DiaryFile(None)
         self._plan = plan
         self._cast = cast
+        self._fates = fates
         self._witness = witness
         self._marks = WitnessedMarks(witness, number)
         self.state: StateManager
@@ -70,9 +98,17 @@ class CorePeer:
         self.lives += 1
         store = Store(self.disk, self._cast.genesis)
         self._marks.store = store
-        state = self.state = StateManager(self._cast.genesis, store, Broadcast())
-        self.outbox, self.learnt = [], []
-        self.talker = Talker(state, self._cast.verifier, self.learnt.extend, self._witness.reach)
+        self.bell = Bell()
+        state = self.state = StateManager(self._cast.genesis, store, self.bell)
+        self.outbox, self.learnt, self.words = [], [], []
+        self.talker = Talker(
+            state,
+            self._cast.verifier,
+            self.learnt.extend,
+            lambda word: self.words.append(tell_honestly(word, state)),
+            self._witness.reach,
+        )
+        self._start_sealer()
         self._server = Server(state, self._cast.verifier, self.learnt.extend)
         friends: frozenset[bytes] = frozenset()
         if self.habit == "partial":
@@ -96,13 +132,32 @@ class CorePeer:
         self.disk = self.disk.crash(kept)
         self.is_up = False
 
-    def seal(self, time_ms: int) -> SealedIds | None:
-        """End the epoch, unless this disk is behind what was sealed."""
-        if self.state.epoch < self.sealed_up_to or self.state.alarm is not None:
-            return None
-        sealed = self.state.seal(self.accounts[0], time_ms)
-        self.sealed_up_to = self.state.epoch
-        return sealed
+    def _start_sealer(self) -> None:
+        signer, state = self.accounts[0], self.state
+        self.letters = LetterBox(state, self._hear_own)
+        self.bell.is_rung = True
+        if signer.address in self._cast.genesis.sealers and self.habit != "silent":
+            self.sealer = CoreSealer(
+                state, signer, self._clock, self._sealed, self._diary, self.letters
+            )
+        self._lies = None
+        if self.habit in SEALER_HABITS:
+            self._lies = SealerLies(self.habit, state, signer, self._fates)
+
+    def _hear_own(self, word: Word) -> None:
+        if not self.habit:
+            self._watch.hear(self.number, word, self.state.ballots.box)
+
+    def take_words(self) -> list[Said]:
+        """Return what is to be told of what sealers said, our own first; it is told once."""
+        told, self.words = self.words, []
+        words, self.letters.words = self.letters.words, []
+        for word in words:
+            if self._lies is None:
+                told.append(tell_honestly(word, self.state))
+            else:
+                told += self._lies.twist(word)
+        return told
 
     def answer(self, request: Any, asker: int, sitting: list[ReconcileSession]) -> Any:
         """Return the reply to a request of a conversation; None: nothing is ever said.

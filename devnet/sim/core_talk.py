@@ -8,6 +8,8 @@ only the waiting is another's.
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
+from node.ballot_desk import Word
+from node.sealing import Folded
 from node.state_manager import StateManager
 from node.verifier import Verifier
 from protocol.chains import Gap
@@ -15,12 +17,16 @@ from protocol.errors import PeerFault
 from protocol.messages import (
     SCOPE_OPEN,
     WANT_IDS_MAX,
+    Ballots,
+    GetBallots,
     GetChain,
     GetSeals,
+    GetSet,
     Items,
     Ranges,
     SealedIds,
     Seals,
+    SetIds,
     Status,
     Taken,
     Want,
@@ -46,6 +52,7 @@ class Talker:
         state: the one door.
         verifier: of the network.
         tell: told of ids learnt here, to be passed on.
+        tell_word: told of what sealers say, likewise.
         reach: told of rare things.
     """
 
@@ -54,11 +61,13 @@ class Talker:
         state: StateManager,
         verifier: Verifier,
         tell: Callable[[Iterable[bytes]], None],
+        tell_word: Callable[[Word], None],
         reach: Callable[[str], None],
     ) -> None:
         self._state = state
         self._verifier = verifier
         self._tell = tell
+        self._tell_word = tell_word
         self._reach = reach
 
     def converse(self) -> Talk:
@@ -78,6 +87,9 @@ class Talker:
             yield from self._reconcile()
         yield from self._fetch_own()
         yield from self._fetch_links()
+        if state.ballots.is_needed and status.epoch == state.epoch:
+            yield from self._fetch_ballots()
+            yield from self._fetch_sets()
 
     # ---------------------------------------------------------------------------- inner parts
 
@@ -108,6 +120,45 @@ class Talker:
             if not gained:
                 break
         return 0
+
+    def _fetch_ballots(self) -> Part:
+        ballots = self._state.ballots
+        reply = yield GetBallots(ballots.box.epoch, ballots.box.digest())
+        shown = _expect(reply, Ballots)
+        if shown.epoch != ballots.box.epoch:
+            return 0
+        news = ballots.take_shown(shown.shown)
+        for word in news:
+            self._tell_word(word)
+        ballots.keep_proofs()
+        return len(news)
+
+    def _fetch_sets(self) -> Part:
+        """Fetch what the sealer of this peer lacks of the sets that were proposed."""
+        ballots, gained = self._state.ballots, 0
+        for content, is_decided in list(ballots.wanted.values()):
+            ids = self._state.find_set(content)
+            if ids is None:
+                reply = yield GetSet(content.set_root, 0)
+                ids = unpack_ids(_expect(reply, SetIds).ids)
+                if len(ids) != content.count or self._state.epoch + 1 != content.epoch:
+                    continue
+                ballots.put_set(content.set_root, ids)
+            for _ in range(ROUNDS_MAX):
+                if content.set_root not in ballots.wanted:
+                    break
+                found = self._state.examine(content, ids)
+                if isinstance(found, Folded):
+                    break
+                self._reach("a sealer asks for what a set lacks")
+                if found.missing:
+                    came = yield from self._fetch(found.missing, for_seal=is_decided)
+                else:
+                    came = yield from self._close_gaps(found.gaps, for_seal=is_decided)
+                gained += came
+                if not came:
+                    break
+        return gained
 
     def _reconcile(self) -> Part:
         """Find the differences between the open sets, fetch what we lack, push what he lacks."""

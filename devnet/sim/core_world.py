@@ -12,11 +12,10 @@ from devnet.sim.fates import Fates
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
+from devnet.sim.sealer_watch import note_lost_quorum
 from devnet.sim.witness import PropertyBroken, Witness
 
 LOOK_MS = 100
-START_MS = 1_767_225_600_000
-"""The wall clock at the beginning: 2026-01-01."""
 MESSAGES_PER_TICK_MAX = 40
 """P15: of one peer, beside the gossip of each transaction over each link."""
 COPIES_MAX = 6
@@ -29,7 +28,7 @@ class CoreWorld:
 
     def __init__(self, plan: Plan, witness: Witness, fates: Fates) -> None:
         self.plan = plan
-        self.cast = make_cast(plan.peers, plan.late_epochs)
+        self.cast = make_cast(plan.peers, plan.late_epochs, plan.sealers)
         self.witness = witness
         self.fates = fates
         self.judge = Judge(plan, self.cast, witness, fates)
@@ -45,7 +44,6 @@ class CoreWorld:
         """
         net, plan = self.net, self.plan
         net.start_all()
-        net.later(self.cast.params.epoch_ms, self._seal, 0)
         for event in plan.events:
             net.later(event.at_ms, self._apply, event)
         if plan.mode == LIVENESS:
@@ -58,25 +56,6 @@ class CoreWorld:
             raise PropertyBroken("P14", "not_converged", f"peer, epoch, open: {heads}")
         states = {peer.number: peer.state for peer in net.up if not peer.habit}
         self.judge.finish(states, converged=self.is_converged)
-
-    # ------------------------------------------------------------------------------ sealing
-
-    def _seal(self, known: int) -> None:
-        """Look whether the epoch has lasted long enough; one seal after a pause, not all missed."""
-        sealer = self.net.peers[0]
-        epoch = sealer.state.epoch if sealer.is_up else -1
-        if self.net.is_awake(sealer) and epoch == known:
-            offsets = self.plan.clock_offsets_ms
-            time_ms = START_MS + self.net.now_ms + (offsets[0] if offsets else 0)
-            self.net.act(sealer, self._seal_now, sealer, time_ms)
-            epoch = sealer.state.epoch
-        self.net.later(self.cast.params.epoch_ms, self._seal, epoch)
-
-    def _seal_now(self, sealer: CorePeer, time_ms: int) -> None:
-        sealed = sealer.seal(max(0, time_ms))
-        if sealed is not None:
-            self.witness.note("seal", sealer.state.epoch, sealer.state.state_root[:8])
-            self.net.gossip(sealer, None, self.net.hear_seal, sealed)
 
     # ------------------------------------------------------------------------------- events
 
@@ -92,16 +71,17 @@ class CoreWorld:
         getattr(self, f"_apply_{event.kind}")(peer, *arguments[:3])
 
     def _work(self, peer: CorePeer, kind: str, arguments: tuple[int, ...]) -> None:
+        if peer.habit == "copier" and kind == "work":
+            for place in range(len(peer.accounts)):
+                self._lie(peer, "copy", (arguments[0], place, 0))
         if peer.habit not in ("", "shy", "partial", "censor"):
             return
         hands = peer.hands[arguments[1] % len(peer.hands)]
-        if kind == "publish":
-            hands.publish(arguments[0])
-        elif kind == "cancel":
-            hands.cancel(arguments[0])
-        else:
+        if kind == "work":
             for one in peer.hands:
                 one.work(arguments[0])
+        else:
+            hands.do(kind, arguments[0])
 
     def _lie(self, peer: CorePeer, kind: str, arguments: tuple[int, ...]) -> None:
         if not peer.habit:
@@ -137,7 +117,7 @@ class CoreWorld:
         peer.resumes_ms = max(peer.resumes_ms, self.net.now_ms + pause_ms)
 
     def _apply_wipe(self, peer: CorePeer, down_ms: int, _: int, __: int) -> None:
-        if peer.is_up and peer.number:
+        if peer.is_up and self.plan.may_lose_disk(peer.number):
             self.net.end(peer, 0)
             peer.disk = CrashEngine()
             self.witness.disk_is_gone(peer.number, ())
@@ -150,7 +130,7 @@ class CoreWorld:
             peer.backup = peer.disk.copy_image()
 
     def _apply_rewind(self, peer: CorePeer, down_ms: int, _: int, __: int) -> None:
-        if peer.is_up and peer.number and peer.backup is not None:
+        if peer.is_up and self.plan.may_lose_disk(peer.number) and peer.backup:
             self.net.end(peer, 0)
             peer.disk = CrashEngine.from_image(peer.backup)
             self.witness.disk_is_gone(peer.number, peer.backup["transactions"].keys())
@@ -180,6 +160,8 @@ class CoreWorld:
             pairs += [(other, one) for one, other in pairs]
         if cut_ms > TICK_MS:
             self.witness.reach("a cut outlasts a sync period")
+        if not one_way % 2:
+            note_lost_quorum(self.witness, self.plan, left, cut_ms)
         self.witness.counts["cuts"] += 1
         self.net.block(pairs, cut_ms)
 

@@ -10,12 +10,25 @@ from devnet.sim.witness import PropertyBroken, Witness
 from node.events import Broadcast
 from node.state_manager import StateManager
 from protocol import kinds
+from protocol.dispute_records import DisputeCase
 from protocol.lthash import LtHash
-from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.phases import DisputeStatus, MinerStatus, SubmissionStatus, TaskStatus
 from protocol.resolver import ConflictResolver, History, SealedSet
-from protocol.tables import ACCOUNTS, BY_NAME, MINERS, REWARDS, RULINGS, SUBMISSIONS, TASKS
+from protocol.tables import (
+    ACCOUNTS,
+    BY_NAME,
+    DISPUTES,
+    FRAUD_REPORTS,
+    MINERS,
+    REWARDS,
+    RULINGS,
+    SUBMISSIONS,
+    TASKS,
+)
 from storage.rebuild import find_missing_keys, find_stale_keys
 
+IDLE = ("liar", "copier")
+"""Liars that never work, so that nothing is due to them."""
 RULING_NAMES = {
     ("submit_answer", "task_full"): "a full task gets one more answer",
     ("submit_answer", "deadline_passed"): "an answer comes too late",
@@ -73,7 +86,7 @@ class Ending:
             raise PropertyBroken("P8", "restarted_status", f"epoch {state.epoch}")
 
     def check_honest(self, states: dict[int, StateManager]) -> None:
-        """P7: nobody holds evidence against an honest account.
+        """P7: nobody holds evidence against an honest account, or proof against its sealer.
 
         Raises:
             PropertyBroken: P7.
@@ -88,6 +101,11 @@ class Ending:
             for _, row in state.store.journal.all_evidence():
                 if row.author in honest:
                     raise PropertyBroken("P7", "honest_equivocation", f"peer {peer} seq {row.seq}")
+            convicted = {*state.ballots.list_convicted(), *state.ballots.box.doubles}
+            if convicted & honest:
+                raise PropertyBroken("P7", "honest_double_ballot", f"peer {peer}")
+            if convicted:
+                self._witness.reach("a sealer is convicted")
 
     def check_nothing_lost(self, core: dict[int, StateManager], owed: Collection[bytes]) -> None:
         """P12: what one acknowledged all know; what was alive in the calm is sealed.
@@ -137,7 +155,7 @@ class Ending:
             PropertyBroken: P16.
         """
         for peer in range(self._plan.peers):
-            if self._plan.is_honest(peer) or self._plan.habits[peer] != "liar":
+            if self._plan.is_honest(peer) or self._plan.habits[peer] not in IDLE:
                 continue
             for account in self._cast.accounts_of(peer, self._plan.peers):
                 address = self._cast.signers[account].address
@@ -170,6 +188,27 @@ class Ending:
         for _, task in rows.scan(TASKS):
             if task.status is TaskStatus.EXPIRED:
                 reach("a task expires")
+            if task.lifecycle.round:
+                reach("a task is judged again")
+        for _, case in rows.scan(DISPUTES):
+            self._note_dispute(case)
+        for _ in rows.scan(FRAUD_REPORTS):
+            reach("fraud is reported")
+        for _, miner in rows.scan(MINERS):
+            if miner.status is MinerStatus.EXITED:
+                reach("a stake is taken back")
+
+    def _note_dispute(self, case: DisputeCase) -> None:
+        reach = self._witness.reach
+        reach("a dispute is opened")
+        if case.judgments:
+            reach("a panel judges a dispute")
+        elif case.status is DisputeStatus.EXPIRED:
+            reach("a dispute ends without a judgment")
+        if case.appeals:
+            reach("a judgment is appealed")
+        if case.status is DisputeStatus.WITHDRAWN:
+            reach("a dispute is withdrawn")
 
 
 def _is_sealed(state: StateManager, tx_id: bytes) -> bool:
@@ -179,4 +218,7 @@ def _is_sealed(state: StateManager, tx_id: bytes) -> bool:
 def _sum_forfeits(state: StateManager, publisher: bytes) -> int:
     tasks = {row.task_id for _, row in state.store.rows.scan(TASKS) if row.publisher == publisher}
     answers = (row for _, row in state.store.rows.scan(SUBMISSIONS))
-    return sum(one.forfeited for one in answers if one.task_id in tasks)
+    lost = sum(one.forfeited for one in answers if one.task_id in tasks)
+    # Whoever was sued for nothing has half of the bond.
+    cases = (row for _, row in state.store.rows.scan(DISPUTES))
+    return lost + sum(one.forfeited for one in cases if one.task_id in tasks)

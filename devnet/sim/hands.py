@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from devnet.sim.cast import make_answer, make_registration, make_reveal, make_terms, make_vote
+from devnet.sim.litigant import Litigant
 from node.author import Author
 from node.high_water import SigningError
 from node.roles.claimer import find_claimable
@@ -44,6 +45,22 @@ class Hands:
         self._author = author
         self._friends = friends
         self._reveals = reveals
+        self._litigant = Litigant(state, author.address, self._submit, votes_again=bool(friends))
+
+    def do(self, deed: str, choice: int) -> None:
+        """Do one of the deeds of a plan: `publish`, `cancel`, `sue`, `report`, `stake`."""
+        deeds = {
+            "publish": self.publish,
+            "cancel": self.cancel,
+            "sue": self._litigant.sue,
+            "report": self._litigant.report,
+            "stake": self._litigant.change_stake,
+        }
+        deeds[deed](choice)
+
+    def judge(self) -> int:
+        """Vote in the disputes on whose panel we sit; return how many votes that made."""
+        return self._litigant.judge()
 
     def publish(self, choice: int) -> bool:
         """Publish a task; return whether the rules let us."""
@@ -64,7 +81,7 @@ class Hands:
         if miner is None:
             is_new = state.open.get(MINERS, address) is None
             return int(is_new and self._submit("register_miner", make_registration()))
-        done = 0
+        done = self.judge()
         for one in find_claimable(state, address):
             payload = ClaimReward(one.entry.entry_id, one.round)
             done += self._submit("claim_reward", payload, one.task_id)

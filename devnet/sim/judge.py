@@ -17,8 +17,8 @@
     P15 what peers send is bounded
     P16 a liar earns nothing
 
-What disputes and several sealers add has its place in `_check_phases` (a dispute may move a task
-back, with a round more) and in `_check_head` (a fork is the sealers', not ours).
+A dispute may move a task back, with a round more. What sealers say is held against rules of its
+own, in `sealer_watch.py`.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,14 @@ from protocol.phases import TaskStatus
 from protocol.records import Task
 from protocol.tables import (
     ACCOUNTS,
+    DISPUTES,
     LEDGER,
     LEDGER_KEY,
+    MINERS,
     REWARDS,
+    SUBMISSIONS,
     TASKS,
+    VALIDATIONS,
     Table,
 )
 from protocol.transactions import SignedTransaction
@@ -50,6 +54,8 @@ T = TypeVar("T")
 OPEN_ITEMS_MAX = 20_000
 GRACE = 4
 """Epochs after the calm in which everything must have reached the sealer."""
+LATE_MAX = 2
+"""Epochs in a row in which a window is found over: a transaction may lead back into one."""
 REBUILD_SHARE = 300
 """Of the looks at a peer, in basis points, at which its open set is built anew and compared."""
 REFOLD_SHARE = 4_000
@@ -60,8 +66,9 @@ RANKS = {
     TaskStatus.ANSWERS_SUBMITTED: 2,
     TaskStatus.UNDER_VALIDATION: 3,
     TaskStatus.COMPLETED: 4,
-    TaskStatus.EXPIRED: 5,
-    TaskStatus.CANCELLED: 5,
+    TaskStatus.DISPUTED: 5,
+    TaskStatus.EXPIRED: 6,
+    TaskStatus.CANCELLED: 6,
 }
 
 
@@ -80,6 +87,7 @@ class Judge:
         self._shown: dict[tuple[int, bytes], int] = {}
         self._faces: dict[tuple[int, bytes, int], bytes] = {}
         self._met: dict[tuple[int, bytes, int], None] = {}
+        self._late: dict[bytes, int] = {}
         self._owed: dict[bytes, None] = {}
         self._decoded: dict[str, dict[bytes, Any]] = {}
 
@@ -125,7 +133,7 @@ class Judge:
     def heard(
         self, peer: int, state: StateManager, transactions: Sequence[SignedTransaction]
     ) -> None:
-        """Take down what a peer hears: two faces of one place must meet in evidence."""
+        """Take down what a peer has taken in: two faces of one place must meet in evidence."""
         for tx in transactions:
             header = tx.header
             place = (peer, header.author, header.seq)
@@ -220,6 +228,7 @@ class Judge:
     def _check_rows(self, state: StateManager) -> None:
         tasks: list[Task] = self._read(state, TASKS)
         self._check_phases(tasks)
+        self._check_windows(state)
         ledger = state.store.view.get(LEDGER, LEDGER_KEY)
         escrowed = 0
         for task in tasks:
@@ -233,10 +242,30 @@ class Judge:
         balances = sum(row.balance for row in self._read(state, ACCOUNTS))
         if ledger is None or (ledger.escrowed, ledger.balances) != (escrowed, balances):
             raise PropertyBroken("P3", "ledger", f"{escrowed} escrowed, {balances} held, {ledger}")
+        staked = self._count_staked(state)
+        if ledger.staked != staked:
+            raise PropertyBroken("P3", "staked", f"{staked} in rows, {ledger.staked} in the ledger")
         held = balances + escrowed + ledger.staked + ledger.treasury + ledger.burned
         if held != self._cast.genesis.supply:
             raise PropertyBroken("P3", "supply", f"{held} of {self._cast.genesis.supply}")
         self._check_claims(state, {task.task_id: task for task in tasks})
+
+    def _count_staked(self, state: StateManager) -> int:
+        """Return what rows lock, and check what disputes say of those who judged them."""
+        locked = [row.stake for row in self._read(state, MINERS)]
+        locked += [row.stake for row in self._read(state, SUBMISSIONS)]
+        locked += [row.stake for row in self._read(state, VALIDATIONS)]
+        for case in self._read(state, DISPUTES):
+            locked += [case.bond, *(one.deposit for one in case.appeals)]
+            voters = [(vote.arbiter, vote.hearing) for vote in case.votes]
+            name = case.dispute_id.hex()[:16]
+            if len(set(voters)) != len(voters):
+                raise PropertyBroken("P4", "arbiter_voted_twice", name)
+            if {case.disputer, *case.defendants} & {vote.arbiter for vote in case.votes}:
+                raise PropertyBroken("P1", "judge_in_his_own_cause", name)
+            if case.closed_at is not None and case.bond:
+                raise PropertyBroken("P3", "bond_kept", name)
+        return sum(locked)
 
     def _read(self, state: StateManager, table: Table[T]) -> list[T]:
         """Return all rows of a table; what was decoded in an earlier epoch is not decoded again."""
@@ -255,6 +284,14 @@ class Judge:
             if round_number == before[1] and rank < before[0]:
                 raise PropertyBroken("P2", "phase_went_back", task.task_id.hex()[:16])
             self._phases[task.task_id] = (rank, round_number)
+
+    def _check_windows(self, state: StateManager) -> None:
+        """A window that is over is left by itself, in the next epoch at the latest."""
+        due = state.store.view.due_tasks(state.epoch)
+        self._late = {task_id: self._late.get(task_id, 0) + 1 for task_id in due}
+        for task_id, epochs in self._late.items():
+            if epochs > LATE_MAX:
+                raise PropertyBroken("P2", "window_left_open", task_id.hex()[:16])
 
     def _check_claims(self, state: StateManager, tasks: dict[bytes, Task]) -> None:
         claims: set[bytes] = set()

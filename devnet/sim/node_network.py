@@ -11,9 +11,18 @@ from collections.abc import Callable, Iterable
 import trio
 
 from devnet.sim.fates import Fates
+from devnet.sim.sealer_lies import Said
 from devnet.sim.witness import Witness
 from node.transport.base import GossipMessage, PeerName, TransportError
 from node.transport.memory import MemoryNetwork, MemoryStream, MemoryTransport, Pipe
+from protocol.ballots import Ballot, Proposal, SealVote
+from protocol.messages import (
+    BallotNotice,
+    ProposalNotice,
+    SealVoteNotice,
+    encode_message,
+    pack_ids,
+)
 
 STREAM_LOSS_SHARE = 20
 """TCP sends again: of messages that the weather loses, one in so many breaks its stream."""
@@ -80,6 +89,14 @@ class WeatherNetwork(MemoryNetwork):
     def send_gossip(self, source: int, target: int, data: bytes) -> None:
         """Tell one peer something as if it had been relayed: what a liar does."""
         self.carry(self._name(target), GossipMessage(self._name(source), data))
+
+    def send_word(self, source: int, said: Said) -> None:
+        """Tell neighbours what a sealer says, each the face that is meant for him."""
+        here = self.find_transport(source)
+        for place, name in enumerate(sorted(here.links) if here else ()):
+            if said.is_for(place):
+                notice = encode_message(_make_notice(self._name(source), said))
+                self.send_gossip(source, self._numbers[name], notice)
 
     def carry(self, peer: PeerName, message: GossipMessage) -> None:
         """Send a message over a link, whatever becomes of it."""
@@ -173,6 +190,19 @@ class WeatherNetwork(MemoryNetwork):
 
     def _name(self, number: int) -> PeerName:
         return PeerName(name_peer(number))
+
+
+def _make_notice(origin: PeerName, said: Said) -> object:
+    match said.word:
+        case Ballot():
+            return BallotNotice(said.word)
+        case Proposal():
+            packed = None if said.ids is None else pack_ids(said.ids)
+            return ProposalNotice(origin, said.word, packed)
+        case SealVote():
+            return SealVoteNotice(said.word)
+        case _:
+            raise TypeError(f"no sealer says {type(said.word).__name__}")
 
 
 def name_peer(number: int) -> str:

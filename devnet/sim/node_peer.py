@@ -16,9 +16,12 @@ from devnet.sim.hands import Hands
 from devnet.sim.node_network import WeatherNetwork, make_address, name_peer
 from devnet.sim.node_worker import SimulatedWorker
 from devnet.sim.plan import Plan
+from devnet.sim.sealer_lies import SEALER_HABITS, SealerLies
+from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness, WitnessedMarks
 from node.assembly import Ports, run_peer
 from node.author import Author
+from node.ballot_desk import Word
 from node.config import Config, P2pConfig, RolesConfig, RpcConfig, SyncConfig, WorkerConfig
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
@@ -55,7 +58,8 @@ class NodePeer:
     """One peer over all its lives.
 
     Args:
-        number: 0 seals.
+        number: the first ones seal.
+        watch: hears what honest sealers say.
         dials: the numbers of the peers it keeps connected.
     """
 
@@ -66,6 +70,7 @@ class NodePeer:
         witness: Witness,
         fates: Fates,
         network: WeatherNetwork,
+        watch: SealerWatch,
         number: int,
         dials: tuple[int, ...],
     ) -> None:
@@ -82,6 +87,7 @@ class NodePeer:
         self._witness = witness
         self._fates = fates
         self._network = network
+        self._watch = watch
         self._seed = plan.seed
         self._offset_ms = (*plan.clock_offsets_ms, *([0] * plan.peers))[number]
         self._dials = dials
@@ -144,10 +150,12 @@ class NodePeer:
             peer: Peer = await nursery.start(self._run_peer, store)
             self.peer = peer
             self._make_hands(peer)
+            self._listen_to_sealer(peer)
             self._witness.note("start", self.number, peer.state.epoch)
 
     async def _run_peer(self, store: Store, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         signer = self.accounts[0]
+        seals = signer.address in self._cast.genesis.sealers and self.habit != "silent"
         ports = Ports(
             clock=SimulatedClock(self._offset_ms),
             store=store,
@@ -168,7 +176,7 @@ class NodePeer:
             self._cast.genesis,
             ports,
             signer=signer,
-            sealer=signer if self.number == 0 else None,
+            sealer=signer if seals else None,
             task_status=task_status,
         )
 
@@ -188,6 +196,24 @@ class NodePeer:
         authors = [peer.require_author()]
         authors += [Author(peer.state, signer, self._marks, tell) for signer in self.accounts[1:]]
         self.hands = [Hands(peer.state, author) for author in authors]
+
+    def _listen_to_sealer(self, peer: Peer) -> None:
+        """Hear what the peer's sealer says, before its first epoch is over; a liar's is twisted."""
+        tell, state = peer.sync.tell_word_nowait, peer.state
+        lies = None
+        if self.habit in SEALER_HABITS:
+            lies = SealerLies(self.habit, state, self.accounts[0], self._fates)
+
+        def tell_word_nowait(word: Word) -> None:
+            if lies is None:
+                if not self.habit:
+                    self._watch.hear(self.number, word, state.ballots.box)
+                tell(word)
+                return
+            for said in lies.twist(word):
+                self._network.send_word(self.number, said)
+
+        peer.sync.tell_word_nowait = tell_word_nowait  # type: ignore[method-assign]
 
     def _choose_validator(self, validate: GossipValidator) -> GossipValidator:
         """Return what decides on gossip; a liar that passes nothing on hears nothing either."""

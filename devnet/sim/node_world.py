@@ -18,6 +18,7 @@ from devnet.sim.node_network import WeatherNetwork
 from devnet.sim.node_peer import STATUS_INTERVAL_MS, NodePeer
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
 from devnet.sim.scheduler import run_seeded
+from devnet.sim.sealer_watch import SealerWatch, note_lost_quorum
 from devnet.sim.witness import PropertyBroken, Witness
 from node.transport.memory import MemoryStream
 from protocol.messages import Transactions, encode_message
@@ -38,7 +39,7 @@ class NodeWorld:
 
     def __init__(self, plan: Plan, witness: Witness, fates: Fates) -> None:
         self.plan = plan
-        self.cast = make_cast(plan.peers, plan.late_epochs)
+        self.cast = make_cast(plan.peers, plan.late_epochs, plan.sealers)
         self.witness = witness
         self.fates = fates
         self.judge = Judge(plan, self.cast, witness, fates)
@@ -67,9 +68,10 @@ class NodeWorld:
     async def _main(self) -> None:
         plan = self.plan
         self.network = WeatherNetwork(plan.peers, self.fates, self.witness)
+        watch = SealerWatch(self.witness, plan.sealers)
         self.peers = [
             NodePeer(
-                plan, self.cast, self.witness, self.fates, self.network, number,
+                plan, self.cast, self.witness, self.fates, self.network, watch, number,
                 # Whoever has the higher number dials, so that two never dial each other at once.
                 tuple(other for other in self._links[number] if other < number),
             )
@@ -182,7 +184,10 @@ class NodeWorld:
             self.witness.note(event.at_ms, event.kind, one.number, *event.arguments)
             arguments = (*event.arguments, 0, 0, 0)
             try:
-                if event.kind in WORKLOAD:
+                if event.kind == "work" and one.habit == "copier":
+                    for place in range(len(one.accounts)):
+                        self._lie(one, "copy", (arguments[0], place, 0), nursery)
+                elif event.kind in WORKLOAD:
                     self._work(one, event.kind, arguments)
                 elif event.kind in LIES:
                     self._lie(one, event.kind, arguments, nursery)
@@ -199,15 +204,12 @@ class NodeWorld:
         if one.habit or not one.hands:
             return
         if kind == "work":
-            # The roles of the node act for its own account.
+            # The roles of the node act for its own account, but for what people do by hand.
+            one.hands[0].judge()
             for hands in one.hands[1:]:
                 hands.work(arguments[0])
             return
-        hands = one.hands[arguments[1] % len(one.hands)]
-        if kind == "publish":
-            hands.publish(arguments[0])
-        else:
-            hands.cancel(arguments[0])
+        one.hands[arguments[1] % len(one.hands)].do(kind, arguments[0])
 
     def _lie(
         self, one: NodePeer, kind: str, arguments: tuple[int, ...], nursery: trio.Nursery
@@ -246,12 +248,12 @@ class NodeWorld:
             case "crash" if one.is_up:
                 self.witness.counts["crashes"] += 1
                 one.kill(first, second)
-            case "wipe" if one.is_up and one.number:
+            case "wipe" if one.is_up and self.plan.may_lose_disk(one.number):
                 self.witness.reach("a wiped disk is refilled")
                 one.wipe(None, first)
             case "backup" if one.is_up:
                 one.backup = one.disk.copy_image()
-            case "rewind" if one.is_up and one.number and one.backup is not None:
+            case "rewind" if one.backup and one.is_up and self.plan.may_lose_disk(one.number):
                 self.witness.reach("an old backup is restored")
                 one.wipe(one.backup, first)
             case "disk":
@@ -284,6 +286,7 @@ class NodeWorld:
         is_both_ways = one_way % 2 == 0
         if is_both_ways:
             pairs += [(other, one) for one, other in pairs]
+            note_lost_quorum(self.witness, self.plan, left, cut_ms)
         else:
             self.witness.reach("a cut goes one way")
         if cut_ms > STATUS_INTERVAL_MS:

@@ -12,6 +12,7 @@ from typing import Any
 
 from devnet.errors import DevnetError
 from devnet.sim.fates import CALM, DELAY_MS_MAX, Weather
+from devnet.sim.sealer_lies import SEALER_HABITS
 from protocol.params import SCALE
 
 CORE = "core"
@@ -27,14 +28,16 @@ END_MS_MAX = 3_600_000
 FILE_BYTES_MAX = 4 << 20
 NUMBER_MAX = (1 << 63) - 1
 
-WORKLOAD = ("publish", "work", "cancel")
+WORKLOAD = ("publish", "work", "cancel", "sue", "report", "stake")
 FAULTS = ("crash", "pause", "wipe", "backup", "rewind", "disk", "full", "cut", "clog")
 LIES = ("equivocate", "hoard", "flood", "replay", "backdate", "copy")
 KINDS = (*WORKLOAD, *FAULTS, *LIES)
 """What an event may be; `devnet.sim.core_world` and `devnet.sim.node_world` say what each does."""
-HABITS = ("liar", "silent", "censor", "forger", "shy", "partial")
+WORKER_HABITS = ("liar", "silent", "censor", "forger", "shy", "partial", "copier")
+HABITS = (*WORKER_HABITS, *SEALER_HABITS)
 """What a liar is all the time: one that only lies by events; or one that answers nothing, leaves an
-author out, claims a false set, never reveals, scores his friends up and all others down."""
+author out, claims a false set, never reveals, scores his friends up and all others down, lives by
+the answers of others; or one of the sealers, who lies as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Plan:
         layer: `core` or `node`.
         mode: `safety` or `liveness`.
         seed: of all draws while it runs.
-        peers: how many; the first one seals.
+        peers: how many.
+        sealers: how many of them, the first ones, end the epochs; of 3f + 1 at most f may lie.
         links: peers that each is linked with, at least; 0: all.
         late_epochs: of the network.
         buggify: share of the places in the product that act up, in basis points.
@@ -79,6 +83,7 @@ class Plan:
     mode: str = LIVENESS
     seed: int = 0
     peers: int = PEERS_MIN
+    sealers: int = 1
     links: int = 0
     late_epochs: int = 8
     buggify: int = 0
@@ -100,6 +105,10 @@ class Plan:
         return tuple(
             peer for peer in range(self.peers) if self.is_honest(peer) and peer not in self.lost
         )
+
+    def may_lose_disk(self, peer: int) -> bool:
+        """Tell whether the disk of a peer may be wiped: others have all that it had."""
+        return peer >= self.sealers or 0 < peer == self.sealers - 1
 
     def describe(self) -> str:
         """Return the options of the run in one line."""
@@ -152,6 +161,7 @@ def parse_plan(plain: object) -> Plan:
         mode=_choose(values["mode"], MODES),
         seed=_count(values["seed"], NUMBER_MAX),
         peers=_count(values["peers"], PEERS_MAX),
+        sealers=_count(values["sealers"], PEERS_MAX, 1),
         links=_count(values["links"], PEERS_MAX),
         late_epochs=_count(values["late_epochs"], 1_000),
         buggify=_count(values["buggify"], SCALE),
@@ -172,6 +182,10 @@ def parse_plan(plain: object) -> Plan:
     )
     if plan.peers < PEERS_MIN or 0 not in plan.core:
         raise DevnetError("bad_plan", f"{plan.peers} peers", "two, and the first one honest")
+    liars = sum(not plan.is_honest(peer) for peer in range(plan.sealers))
+    if plan.sealers > plan.peers or liars > (plan.sealers - 1) // 3:
+        found = f"{plan.sealers} sealers, {liars} of them liars"
+        raise DevnetError("bad_plan", found, "at most a third of the sealers, less one")
     return plan
 
 

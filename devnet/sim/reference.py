@@ -9,9 +9,12 @@ from node.state_manager import StateManager
 from protocol.keys import is_valid_signature
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import Submission, Task
+from protocol.seals import Seal, compute_seal_hash
 from protocol.tables import SUBMISSIONS, TASKS
 from protocol.transactions import ANCHOR_BYTES, SignedTransaction
 
+ABSENT_EPOCHS = 5
+"""Seals in a row without a sealer's vote: he is not just the last to sign."""
 SIGNATURES_MAX = 8
 """Verified again in one run: the most expensive check, and the same for all."""
 
@@ -26,6 +29,7 @@ def check_history(state: StateManager, witness: Witness) -> None:
     next_seq: dict[bytes, int] = {}
     barred: dict[bytes, int] = {}
     verified = 0
+    _check_votes(state, witness)
     for epoch in range(1, state.epoch + 1):
         ids = journal.sealed_ids(epoch)
         if ids != sorted(set(ids)):
@@ -50,6 +54,26 @@ def check_history(state: StateManager, witness: Witness) -> None:
                 if not is_valid_signature(tx.header.author, message, tx.signature):
                     _fail("bad_signature", tx.tx_id.hex()[:16])
     _check_answers(state)
+
+
+def _check_votes(state: StateManager, witness: Witness) -> None:
+    """Every seal has the signatures of more than two thirds of the sealers."""
+    sealers, journal = state.genesis.sealers, state.store.journal
+    absent = dict.fromkeys(sealers, 0)
+    for epoch in range(1, state.epoch + 1):
+        seal = Seal.from_bytes(journal.seal(epoch) or b"")
+        voters = {vote.sealer for vote in seal.votes} & set(sealers)
+        if 3 * len(voters) <= 2 * len(sealers):
+            _fail("seal_without_quorum", f"epoch {epoch}: {len(voters)} of {len(sealers)}")
+        if epoch == state.epoch:
+            message = b"minesync/vote/1" + compute_seal_hash(state.network, seal.content)
+            for vote in seal.votes:
+                if not is_valid_signature(vote.sealer, message, vote.signature):
+                    _fail("forged_vote", f"epoch {epoch}")
+        for sealer in sealers:
+            absent[sealer] = 0 if sealer in voters else absent[sealer] + 1
+            if absent[sealer] == ABSENT_EPOCHS:
+                witness.reach("seals go on without one of the sealers")
 
 
 def _check_transaction(

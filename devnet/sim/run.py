@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from devnet.sim.cast import make_cast
 from devnet.sim.core_world import CoreWorld
 from devnet.sim.fates import Fates
+from devnet.sim.memo import remembering
 from devnet.sim.node_world import NodeWorld
 from devnet.sim.plan import CORE, Plan
 from devnet.sim.witness import PropertyBroken, Witness
@@ -57,12 +58,12 @@ class Report:
 
 def run_plan(plan: Plan) -> Report:
     """Run a plan to its end or to the first thing that does not hold."""
-    witness = Witness(plan, make_cast(plan.peers, plan.late_epochs))
+    witness = Witness(plan, make_cast(plan.peers, plan.late_epochs, plan.sealers))
     fates = Fates(plan.seed, plan.weather)
     failure: Failure | None = None
     try:
         world = CoreWorld if plan.layer == CORE else NodeWorld
-        with buggified(_make_chooser(plan, fates)):
+        with remembering(), buggified(_make_chooser(plan, fates)):
             world(plan, witness, fates).run()
     except Exception as error:
         failure = _describe(error)

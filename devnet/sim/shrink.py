@@ -97,6 +97,7 @@ def _list_smaller(plan: Plan) -> Iterator[Plan]:
         smaller = replace(
             plan,
             peers=peers,
+            sealers=plan.sealers if peers >= plan.sealers else 1,
             habits=plan.habits[:peers],
             lost=tuple(one for one in plan.lost if one < peers),
             clock_offsets_ms=plan.clock_offsets_ms[:peers],
@@ -120,6 +121,7 @@ def _list_calmer(plan: Plan) -> Iterator[Plan]:
     yield replace(plan, buggify=0)
     yield replace(plan, lost=())
     yield replace(plan, links=0)
+    yield replace(plan, sealers=1)
     yield replace(plan, clock_offsets_ms=())
     yield replace(plan, habits=())
     for place, habit in enumerate(plan.habits):

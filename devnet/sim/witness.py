@@ -38,9 +38,23 @@ SOMETIMES = (
     "a task expires",
     "an answer is never shown",
     "peers stay equal while some lie",
+    "a dispute is opened",
+    "a dispute is withdrawn",
+    "a panel judges a dispute",
+    "a dispute ends without a judgment",
+    "a judgment is appealed",
+    "a task is judged again",
+    "fraud is reported",
+    "a stake is taken back",
+    "seals go on without one of the sealers",
+    "a cut leaves no quorum of sealers",
+    "a seal takes a second round",
+    "a proposal is voted down",
+    "a sealer goes on from its diary",
+    "a sealer asks for what a set lacks",
+    "a sealer is convicted",
 )
-"""What a batch of runs must have reached; else its plans are blind. What needs a dispute, several
-sealers, an eviction or a snapshot joins the list with the code that makes it possible."""
+"""What a batch of runs must have reached; else its plans are blind."""
 
 CORE_ONLY = frozenset(
     {
@@ -50,6 +64,7 @@ CORE_ONLY = frozenset(
         "a seal waits for what it takes in",
         "a seal waits for a dead link",
         "two faces meet",
+        "a sealer asks for what a set lacks",
     }
 )
 """Seen from inside a conversation, which in the node layer is the product's own."""

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from devnet.sim.generate import make_plan
-from devnet.sim.plan import CORE, NODE
+from devnet.sim.plan import CORE, NODE, Plan
 from devnet.sim.run import Failure, run_plan
 
-SEEDS_MAX = {CORE: 600, NODE: 60}
+SEEDS_MAX = {CORE: 3_000, NODE: 200}
 
 
 class Patch(NamedTuple):
@@ -33,12 +33,14 @@ class Bug:
         text: what is wrong, in a line.
         layer: where it is looked for.
         patch: returns what to replace.
+        shows: whether a plan has what the bug needs; the seeds of the others are counted, not run.
     """
 
     name: str
     text: str
     layer: str
     patch: Callable[[], Sequence[Patch]]
+    shows: Callable[[Plan], bool] = lambda plan: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def hunt(bug: Bug, *, first: int = 0, seeds_max: int | None = None) -> Hunt:
     most = SEEDS_MAX[bug.layer] if seeds_max is None else seeds_max
     with planted(bug):
         for tried in range(most):
-            failure = run_plan(make_plan(bug.layer, first + tried)).failure
+            plan = make_plan(bug.layer, first + tried)
+            failure = run_plan(plan).failure if bug.shows(plan) else None
             if failure is not None:
                 return Hunt(bug, tried + 1, first + tried, failure)
     return Hunt(bug, most, None, None)
@@ -80,7 +83,10 @@ def describe_hunts(hunts: Sequence[Hunt]) -> str:
     """Return the one line of a visit to the zoo."""
     tries = [one.seeds for one in hunts if one.seed is not None]
     middle = int(median(tries)) if tries else 0
+    found = [one for one in hunts if one.seed is not None]
+    worst = max(found, key=lambda one: one.seeds, default=None)
+    name = "" if worst is None else f" ({worst.bug.name})"
     return (
         f"ZOO {len(tries)}/{len(hunts)} found,"
-        f" median seed {middle:,}, worst {max(tries, default=0):,}"
+        f" median seed {middle:,}, worst {max(tries, default=0):,}{name}"
     )

@@ -32,6 +32,7 @@ from protocol.errors import BlamedError
 from protocol.hashing import compute_content_hash
 from protocol.kinds.reveal_answer import RevealAnswer
 from protocol.kinds.submit_answer import SubmitAnswer
+from protocol.panel import count_judges
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import ROLE_SOLVER, Submission, Task
 from protocol.stakes import is_closed
@@ -194,7 +195,15 @@ class Miner:
             and not self._box.is_full
             and self._failures.get(task_id, 0) < ATTEMPTS_MAX
             and self._desk.can_take(get_type_slug(terms.task_type))
+            and self._has_judges(task)
         )
+
+    def _has_judges(self, task: Task) -> bool:
+        """Tell whether enough validators could judge a task with us a party: else nobody pays."""
+        parties = {task.publisher, self._address, *(one.miner for one in task.participants)}
+        wanted = task.terms.required_reviewers
+        view, epoch = self._state.store.view, self._state.epoch + 1
+        return count_judges(view, epoch, wanted, parties) == wanted
 
     def _sum_locked(self) -> int:
         """Return the stakes locked in our answers, those not sealed yet included."""

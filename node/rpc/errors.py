@@ -50,6 +50,7 @@ _HINTS = {
     "invalid_params": "rpc_discover lists every method with its parameters",
     "no_account": "start the node with a key: minesync key new",
     "not_ready": "see the checks of node_status",
+    "catching_up": "wait until this node has the seals that its peers have",
     "own_chain_behind": "wait until this node is in sync with its peers again",
     "rate_limited": "wait a second, or raise rpc.requests_per_s",
     "store_in_repair": "wait for peers; without any, stop and use minesync db repair --accept",
@@ -58,7 +59,15 @@ _HINTS = {
     "wrong_phase": "see the status of the task",
 }
 _RETRYABLE = frozenset(
-    {"deadline", "disk_full", "not_ready", "own_chain_behind", "rate_limited", "store_in_repair"}
+    {
+        "catching_up",
+        "deadline",
+        "disk_full",
+        "not_ready",
+        "own_chain_behind",
+        "rate_limited",
+        "store_in_repair",
+    }
 )
 
 

@@ -118,6 +118,7 @@ class SyncManager:
         self._inboxes: dict[str, _Inbox] = {}
         self._streams: dict[str, int] = {}
         self._buckets = Buckets()
+        self._has_met = False
         self.book = PeerBook()
         self.gossip = Gossip(state, verifier, gossip_delay_s, self.nudge)
         self._server = Server(state, verifier, self.gossip.announce_nowait)
@@ -134,6 +135,19 @@ class SyncManager:
         """Ask for a conversation with every connected peer."""
         for inbox in self._inboxes.values():
             inbox.put(reason, ids)
+
+    def count_behind(self) -> int | None:
+        """Return how many seals this peer lacks, as more than half of those connected say.
+
+        Who promises seals and brings none is not believed, and neither is a minority. None while
+        there are peers to dial of whom not one has said anything yet.
+        """
+        if not self._has_met and self._bootstrap:
+            return None
+        promised = sorted(self.book.get(name).promised for name in self._inboxes)
+        if not promised:
+            return 0
+        return max(0, promised[(len(promised) - 1) // 2] - self._state.epoch)
 
     def tell_word_nowait(self, word: Word) -> None:
         """Tell the peers what this node's sealer says."""
@@ -265,6 +279,8 @@ class SyncManager:
         )
         reason = SyncReason.CONNECTED
         status = await session.greet()
+        record.promised = status.epoch
+        self._has_met = True
         self.book.succeed(peer)
         while True:
             compared_s = trio.current_time()

@@ -39,6 +39,7 @@ class PeerRecord:
     Attributes:
         fruitless: reconciliations in a row that brought nothing, while our last seal was
             `rested_epoch`.
+        promised: the last seal that he says he has; 0 once he failed to bring it.
         forked_at: hash of a seal that he showed us beside our own of the same epoch.
     """
 
@@ -54,6 +55,7 @@ class PeerRecord:
     last_reason: str = ""
     epoch: int = 0
     state_root: bytes = b""
+    promised: int = 0
     equal: bool = False
     fruitless: int = 0
     rested_epoch: int = 0
@@ -124,6 +126,7 @@ class PeerBook:
     def fail(self, name: str, now_s: float) -> None:
         """Count a failed dial or a broken conversation: wait longer before the next."""
         record = self.get(name)
+        record.promised = 0
         record.failures += 1
         wait_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(record.failures - 1, 10))
         record.retry_at_s = now_s + wait_s

@@ -131,7 +131,7 @@ class Session:
         """
         state, record, turn = self._state, self._record, Turn()
         before = state.epoch
-        record.epoch = status.epoch
+        record.epoch = record.promised = status.epoch
         record.state_root = status.state_root
         self.has_more = False
         if state.store.gate.fault is not None:
@@ -140,7 +140,10 @@ class Session:
             return
         # After an alarm nothing more is folded here; whatever is fetched would be fetched again.
         while state.alarm is None and status.epoch > state.epoch:
-            if not await self._fetcher.fetch_seals(turn) or turn.is_over:
+            if not await self._fetcher.fetch_seals(turn):
+                record.promised = 0
+                break
+            if turn.is_over:
                 break
         if status.epoch != state.epoch:
             record.equal = False

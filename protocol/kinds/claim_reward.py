@@ -1,8 +1,4 @@
-"""claim_reward: the recipient of a reward entry collects it, once.
-
-An author whom evidence bars can sign no claim. What he is owed the publisher may take back, so that
-no escrow stays locked for ever.
-"""
+"""claim_reward: the recipient of a reward entry collects it, once."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +6,7 @@ from typing import Any
 from protocol.book import Book, Note, Pot, Refused
 from protocol.fees import split_fee
 from protocol.kind import Kind, Stage
-from protocol.lifecycle import is_barred, require_task
+from protocol.lifecycle import require_task
 from protocol.params import Params, Small
 from protocol.phases import RewardState, TaskStatus
 from protocol.tables import REWARDS, TASKS, reward_key
@@ -43,8 +39,7 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     if entry is None:
         raise Refused("no_such_reward", payload.entry_id.hex()[:16], "an entry of the task")
     author = tx.header.author
-    is_taken_back = author == task.publisher and is_barred(book.sealed, entry.recipient)
-    if author != entry.recipient and not is_taken_back:
+    if author != entry.recipient:
         raise Refused("not_recipient", author.hex()[:16], entry.recipient.hex()[:16])
     if task.status is TaskStatus.DISPUTED:
         raise Refused("dispute_open", "a disputed task", "its resolution")
@@ -58,14 +53,13 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     book.pay(author, Pot.TREASURY, treasury)
     book.pay(author, Pot.BURNED, burned)
     book.pay(Pot.ESCROW, author, entry.amount)
-    pool = replace(task.pool, escrowed=task.pool.escrowed - entry.amount)
-    if is_taken_back:
-        closed = replace(entry, state=RewardState.REVOKED)
-        pool = replace(pool, refunded=pool.refunded + entry.amount)
-    else:
-        book.note(Note(entry.recipient, earned=entry.amount))
-        closed = replace(entry, state=RewardState.CLAIMED, claimed_at=book.epoch, claim_tx=tx.tx_id)
-        pool = replace(pool, paid_out=pool.paid_out + entry.amount)
+    book.note(Note(author, earned=entry.amount))
+    pool = replace(
+        task.pool,
+        escrowed=task.pool.escrowed - entry.amount,
+        paid_out=task.pool.paid_out + entry.amount,
+    )
+    closed = replace(entry, state=RewardState.CLAIMED, claimed_at=book.epoch, claim_tx=tx.tx_id)
     entries = tuple(closed if e is entry else e for e in distribution.entries)
     book.put(REWARDS, key, replace(distribution, entries=entries))
     book.put(TASKS, task.task_id, replace(task, pool=pool))

@@ -6,6 +6,7 @@ from protocol.book import Book, Pot, Refused
 from protocol.errors import Rejected
 from protocol.fees import compute_publish_fee, is_reward_in_range, split_fee
 from protocol.kind import Kind, Stage
+from protocol.panel import require_judges
 from protocol.params import Params
 from protocol.phases import TaskStatus
 from protocol.records import Lifecycle, RewardPool, Task
@@ -34,6 +35,9 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     terms: TaskTerms = tx.payload
     params = book.params
     _check_against_params(terms, params)
+    # Less than the least nobody can ask for: there whoever answers looks who could judge.
+    if terms.required_reviewers > params.reviewers_min:
+        require_judges(book, terms.required_reviewers, {tx.header.author})
     treasury, burned = split_fee(_compute_fee(tx, params), params)
     book.pay(tx.header.author, Pot.ESCROW, terms.reward)
     book.pay(tx.header.author, Pot.TREASURY, treasury)

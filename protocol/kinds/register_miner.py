@@ -7,6 +7,7 @@ from protocol.book import Book, Pot, Refused
 from protocol.errors import Rejected
 from protocol.fees import split_fee
 from protocol.kind import Kind, Stage
+from protocol.lifecycle import is_barred
 from protocol.params import Amount, Params, Small
 from protocol.phases import MinerStatus
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, Miner, Reputation
@@ -54,6 +55,9 @@ def _compute_debit(tx: SignedTransaction, params: Params) -> int:
 def _apply(book: Book, tx: SignedTransaction) -> None:
     payload: RegisterMiner = tx.payload
     author = tx.header.author
+    if is_barred(book.sealed, author):
+        # What he signed before that counts may still be sealed; a stake he could never take back.
+        raise Refused("barred", author.hex()[:16], "an author who never signed twice")
     known = book.get(MINERS, author)
     if known is not None and known.status is not MinerStatus.EXITED:
         raise Refused("already_registered", author.hex()[:16], "one registration for each key")

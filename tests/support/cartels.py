@@ -14,6 +14,7 @@ from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.kinds.vote_dispute import VoteDispute
 from protocol.panel import draw_panel
+from protocol.params import SCALE
 from protocol.phases import TaskStatus
 from protocol.records import ROLE_VALIDATOR, Submission, Task
 from protocol.tables import MINERS
@@ -27,6 +28,8 @@ BLOCKING = 2
 """Seats, of five, without which no score finds three quarters of the weight."""
 SHADE = 14
 """Points within the tolerance: nobody can call such a vote false."""
+APART = 24
+"""Points beyond the tolerance, and yet too few for anybody to call such a vote false."""
 
 
 class Cartel(Cheat):
@@ -148,12 +151,37 @@ class RefundBySilence(Cartel):
             yield from super().judge(economy, who, task)
 
 
-class RefundByTerms(Cheat):
-    """Row 38: a customer asks for more reviewers than there are, so nothing is ever decided."""
+class RefundByTerms(Cartel):
+    """Row 38: a customer asks for all the reviewers there are, and those of ours say nothing."""
 
-    def offer(self) -> Mapping[str, Any]:
-        """Ask for as many as the terms can say."""
-        return {"required_reviewers": REVIEWERS_MAX}
+    def offer(self, economy: Economy) -> Mapping[str, Any]:
+        """Ask for as many as one is let: more than there are, else all there are."""
+        everybody = {"required_reviewers": economy.setting.validators}
+        beyond = {"required_reviewers": REVIEWERS_MAX}
+        return beyond if economy.takes("spares-0", **beyond) else everybody
+
+    def judge(self, economy: Economy, who: str, task: Task) -> Signed:
+        """Stay silent where all are needed."""
+        if name_of(task.publisher) not in self.coalition:
+            yield from super().judge(economy, who, task)
+
+
+class RefundByUnanimity(Cartel):
+    """Row 38: a customer asks for the consent of all, and one of the panel denies it."""
+
+    def offer(self, economy: Economy) -> Mapping[str, Any]:
+        """Ask for all of the weight."""
+        return {"consensus_threshold": SCALE}
+
+    def judge(self, economy: Economy, who: str, task: Task) -> Signed:
+        """Be a little too far from what the others say, where we could not decide ourselves."""
+        if name_of(task.publisher) not in self.coalition or self.decides(task):
+            yield from super().judge(economy, who, task)
+            return
+        for submission, round_ in find_unjudged(economy, who, task):
+            seen = economy.look_at(who, submission)
+            score = seen - APART if seen >= APART else seen + APART
+            yield economy.vote(who, submission, round_, score)
 
 
 class Ring(Cartel):

@@ -110,7 +110,7 @@ NO_LAPSES = Lapses()
 class Player(Protocol):
     """What decides for somebody."""
 
-    def offer(self) -> Mapping[str, Any]:
+    def offer(self, economy: "Economy") -> Mapping[str, Any]:
         """Return what is unusual about the terms of a customer's task."""
         ...
 
@@ -212,7 +212,7 @@ class Economy:
             place = self._published
             self._published += 1
             who = f"customers-{place}"
-            terms = self.attackers.get(who, self._honest).offer()
+            terms = self.attackers.get(who, self._honest).offer(self)
             tx = self.world.publish(who, max_participants=self.setting.places, **terms)
             solvers = sorted(
                 self.setting.names("solvers"), key=lambda who: self._draw("taker", place, who)
@@ -220,6 +220,13 @@ class Economy:
             solvers.sort(key=lambda who: who != self.setting.sleeper)
             self.follow(tx.header.subject, place, solvers[: self.setting.takers])
             yield tx
+
+    def takes(self, who: str, **terms: Any) -> bool:
+        """Tell whether the rules let somebody offer a task with such terms."""
+        world = self.world.fork()
+        tx = world.publish(who, **terms)
+        world.seal(tx)
+        return world.code_of(tx) is None
 
     def follow(self, task_id: bytes, place: int, takers: Sequence[str]) -> None:
         """Take a new task into the programme; it is looked at once it is sealed."""

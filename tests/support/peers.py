@@ -105,7 +105,13 @@ class TestPeer:
         )
         self.network = network
         mark = HighWater(folder / f"{name}.mark")
-        self.author = Author(self.state, self.signer, mark, self.sync.gossip.tell_nowait)
+        self.author = Author(
+            self.state,
+            self.signer,
+            mark,
+            self.sync.gossip.tell_nowait,
+            count_behind=self.sync.count_behind,
+        )
         self.transport: MemoryTransport
 
     @asynccontextmanager

@@ -26,6 +26,7 @@ from tests.support.cartels import (
     RefundByLies,
     RefundBySilence,
     RefundByTerms,
+    RefundByUnanimity,
     Ring,
     ShadeScores,
     ShadeWithLastWord,
@@ -216,6 +217,11 @@ def forgive_silence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fees, "STAKE_SHARE_LOST", lost)
 
 
+def insist_on_terms(patch: pytest.MonkeyPatch) -> None:
+    """Decide nothing with less than the customer asked for, however long that takes."""
+    remove_check(patch, settlement.judge_answers, "is_last")
+
+
 def pay_generosity(patch: pytest.MonkeyPatch) -> None:
     """Pay validators by the scores they give, near the consensus or not."""
 
@@ -253,8 +259,6 @@ _FORESEEABLE = Lapses(is_foreseeable=True)
 _OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
 _LAST_WORD = "who signs last knows the epoch's whole set, so the beacon is his to choose"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
-_NO_QUORUM = "a customer may ask for more reviewers than there are validators"
-_CHEAP_SILENCE = "not to show an answer costs half of what a wrong one costs"
 
 SCHEMES = (
     Scheme(29, "equivocation", ("validators",), SignTwice, lapses=Lapses(hears_evidence=False)),
@@ -284,7 +288,6 @@ SCHEMES = (
     Scheme(
         *(36, "hidden_bad_answer", ("solvers",), HideBadAnswers, forgive_silence),
         setting=replace(USUAL_SETTING, takers=8, places=8, sleeper="solvers-9"),
-        flaw=_CHEAP_SILENCE,
     ),
     Scheme(37, "lazy_votes", ("validators",), JudgeBlindly, pay_generosity, _TRUSTING),
     Scheme(37, "copied_votes", ("validators",), CopyVotes, flaw=_OPEN_VOTES),
@@ -299,7 +302,14 @@ SCHEMES = (
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),
-    Scheme(38, "refund_by_terms", ("customers",), RefundByTerms, flaw=_NO_QUORUM),
+    Scheme(
+        *(38, "refund_by_terms", ("validators", "customers"), RefundByTerms, insist_on_terms),
+        is_luck=True,
+    ),
+    Scheme(
+        *(38, "refund_by_unanimity", ("validators", "customers"), RefundByUnanimity),
+        insist_on_terms,
+    ),
     Scheme(
         *(39, "self_dealing_ring", ("validators", "spares"), Ring, subsidise, _UNCHECKED),
         is_luck=True,

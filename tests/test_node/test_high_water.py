@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.author import Author
+from node.events import Broadcast
 from node.exits import Exit, find_exit
 from node.high_water import (
     ACCOUNTS_MAX,
@@ -17,6 +19,11 @@ from node.high_water import (
     encode_slot,
 )
 from node.private_files import KeyFileError
+from node.state_manager import StateManager
+from protocol.errors import Rejected
+from storage.memory import MemoryEngine
+from storage.store import Store
+from tests.support.peers import a_genesis, a_signer, some_terms
 
 ANN, BOB = b"\x01" * 32, b"\x02" * 32
 
@@ -125,3 +132,18 @@ def test_a_slot_is_read_back(address: bytes, seq: int) -> None:
     slot = encode_slot(address, seq)
     assert len(slot) == SLOT_BYTES
     assert decode_slot(slot) == (address, seq)
+
+
+def test_the_mark_covers_what_was_stored_when_the_power_went_before_it_rose() -> None:
+    """Peers are told of it after the restart, so a database lost later must not sign it again."""
+    signer, marks, genesis = a_signer("alice"), HighWater(None), a_genesis()
+    engine = MemoryEngine()
+    state = StateManager(genesis, Store(engine, genesis), Broadcast())
+    author = Author(state, signer, HighWater(None), lambda told: None)
+    author.submit_nowait("publish_task", some_terms())
+    restarted = StateManager(genesis, Store(engine, genesis), Broadcast())
+    Author(restarted, signer, marks, lambda told: None)
+    assert marks.get(signer.address) == 0
+    empty = StateManager(genesis, Store.in_memory(genesis), Broadcast())
+    with pytest.raises(Rejected, match="own_chain_behind"):
+        Author(empty, signer, marks, lambda told: None).submit_nowait("publish_task", some_terms())

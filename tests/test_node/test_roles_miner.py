@@ -15,7 +15,7 @@ from protocol.hashing import compute_content_hash
 from protocol.params import MINIMAL
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR
-from tests.support.builders import STAKE, a_genesis, a_hash, a_task
+from tests.support.builders import STAKE, VALIDATORS, a_genesis, a_hash, a_task
 from tests.support.market import FakeWorker, Market
 from tests.support.waiting import wait_until
 
@@ -28,6 +28,7 @@ async def a_market(folder: Path) -> AsyncIterator[Market]:
     async with trio.open_nursery() as nursery:
         market = Market(nursery, folder)
         await market.register("bob")
+        await market.register(*VALIDATORS[:3], roles=ROLE_VALIDATOR)
         yield market
         nursery.cancel_scope.cancel()
 
@@ -122,6 +123,23 @@ async def test_a_validator_without_the_role_of_a_solver_takes_nothing(
         assert worker.solved == []
 
 
+async def test_a_task_that_too_few_could_judge_is_left_until_there_are_enough(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        market = Market(nursery, tmp_path)
+        await market.register("bob")
+        await market.register(*VALIDATORS[:2], roles=ROLE_VALIDATOR)
+        worker = FakeWorker()
+        await market.start_miner("bob", worker)
+        task_id = await market.publish()
+        await trio.sleep(LONG)
+        assert worker.solved == []
+        await market.register(VALIDATORS[2], roles=ROLE_VALIDATOR)
+        await market.wait_answers(task_id, 1)
+        nursery.cancel_scope.cancel()
+
+
 async def test_no_more_tasks_at_a_time_than_allowed(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -211,6 +229,7 @@ async def test_a_commitment_that_no_seal_took_in_is_made_again(
         genesis = a_genesis(params=replace(MINIMAL, late_epochs=0))
         market = Market(nursery, tmp_path, genesis)
         await market.register("bob")
+        await market.register(*VALIDATORS[:3], roles=ROLE_VALIDATOR)
         task_id = await market.publish(terms=a_task(submission_epochs=8))
         market.seal()
         worker = FakeWorker()

@@ -434,7 +434,7 @@ def test_a_void_task_still_punishes_who_never_showed_his_answer() -> None:
     hidden = world.submission(task_id, "carol")
     assert (hidden.status, hidden.forfeited) == (
         SubmissionStatus.NOT_REVEALED,
-        STAKE * 1_500 // SCALE,
+        STAKE * 3_000 // SCALE,
     )
     assert world.submission(task_id, "bob").forfeited == 0
 

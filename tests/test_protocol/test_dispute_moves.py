@@ -1,13 +1,15 @@
 """T12 to T15 and every step of a dispute: each happens, and nothing moves before its time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from protocol.dispute_records import PANEL_SIZES, Choice
+from protocol.dispute_records import ARBITER_STAKE_MIN, PANEL_SIZES, Choice
 from protocol.invariants import check_whole_state
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
+from protocol.params import MINIMAL, PRESETS
 from protocol.phases import (
     DISPUTE_STEPS,
     MOVES,
@@ -21,7 +23,15 @@ from protocol.phases import (
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
 from protocol.tables import DISPUTES, REWARDS, dispute_key, reward_key
 from protocol.transactions import SignedTransaction
-from tests.support.builders import ARBITERS, STAKE, VALIDATORS, an_address
+from tests.support.builders import (
+    ARBITERS,
+    CAST,
+    COIN,
+    STAKE,
+    VALIDATORS,
+    a_genesis,
+    an_address,
+)
 from tests.support.court import (
     a_court,
     a_court_genesis,
@@ -265,6 +275,22 @@ def test_a_panel_is_drawn_one_epoch_after_the_opening_and_not_before_the_seal() 
     assert (case.status, len(case.panel)) == (In.UNDER_REVIEW, PANEL_SIZES[0])
     assert case.voting_deadline == world.epoch + world.params.dispute_epochs
     assert case.resolution_deadline == world.epoch + world.params.resolution_epochs
+
+
+def test_no_arbiter_has_less_than_ten_coins_at_stake() -> None:
+    params = replace(MINIMAL, miner_stake_min=5 * COIN)
+    world = World(a_genesis(params=params, cast=(*CAST, *ARBITERS)))
+    world.settle_cast()
+    poor, rich = ARBITERS[:8], (*VALIDATORS, *ARBITERS[8:])
+    stakes = {who: ARBITER_STAKE_MIN - (who in poor) for who in ARBITERS}
+    world.seal(
+        *(world.register(who, roles=ROLE_VALIDATOR, stake=stakes[who]) for who in ARBITERS),
+    )
+    task_id = object_when(world, At.UNDER_VALIDATION)
+    panel = seat_panel(world, task_id)
+    assert len(panel) == PANEL_SIZES[0]
+    assert set(panel) <= set(rich)
+    assert all(preset.miner_stake_min >= ARBITER_STAKE_MIN for preset in PRESETS.values())
 
 
 def test_a_hearing_waits_for_all_votes_or_for_the_end_of_its_window() -> None:

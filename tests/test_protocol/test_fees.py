@@ -16,7 +16,7 @@ from protocol.fees import (
     split_forfeit,
 )
 from protocol.params import AMOUNT_MAX, MAINNET, MINIMAL, NANO_PER_COIN
-from protocol.reputation import Violation
+from protocol.reputation import PENALTY_POINTS, Violation, judge_score
 from protocol.task_types import Difficulty
 
 COIN = NANO_PER_COIN
@@ -93,7 +93,7 @@ def test_a_reward_below_the_least_or_above_the_most_belongs_to_none(reward: int)
     [
         (Violation.INCORRECT_ANSWER, 30),
         (Violation.LATE_SUBMISSION, 15),
-        (Violation.NOT_REVEALED, 15),
+        (Violation.NOT_REVEALED, 30),
         (Violation.POOR_QUALITY, 10),
         (Violation.MALICIOUS_BEHAVIOR, 80),
         (Violation.COLLUSION, 100),
@@ -103,6 +103,15 @@ def test_a_reward_below_the_least_or_above_the_most_belongs_to_none(reward: int)
 )
 def test_a_violation_takes_its_share_of_the_stake(violation: Violation, percent: int) -> None:
     assert compute_stake_loss(10 * COIN, violation) == percent * COIN // 10
+
+
+@pytest.mark.parametrize("score", range(101))
+def test_no_score_costs_more_than_not_to_show_the_answer(score: int) -> None:
+    violation = judge_score(score, quality_threshold=100)
+    hidden = Violation.NOT_REVEALED
+    if violation is not None:
+        assert compute_stake_loss(COIN, violation) <= compute_stake_loss(COIN, hidden)
+        assert PENALTY_POINTS[violation] <= PENALTY_POINTS[hidden]
 
 
 @given(amounts, st.sampled_from(list(Violation)))

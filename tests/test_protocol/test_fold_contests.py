@@ -7,7 +7,7 @@ import pytest
 
 from protocol.phases import MinerStatus
 from protocol.task_types import Difficulty
-from tests.support.builders import BALANCE, COIN, a_genesis, an_address
+from tests.support.builders import BALANCE, COIN, VALIDATORS, a_genesis, an_address
 from tests.support.world import World
 
 
@@ -101,7 +101,7 @@ def test_a_dear_transaction_does_not_stop_a_cheap_one_behind_it() -> None:
         {"reward": 500 * COIN, "difficulty": Difficulty.EXPERT, "stake_required": 30 * COIN},
         {"submission_epochs": 4},
         {"submission_epochs": 1_000},
-        {"required_reviewers": 32},
+        {"required_reviewers": len(VALIDATORS)},
         {"consensus_threshold": 5_001},
         {"consensus_threshold": 10_000},
         {"max_participants": 255},

@@ -266,6 +266,32 @@ def test_all_votes_of_an_epoch_are_heard_before_the_verdict() -> None:
     assert world.task(task_id).status is At.UNDER_VALIDATION
 
 
+@pytest.mark.parametrize(
+    ("scores", "status", "score"),
+    [
+        ((80, 80, 80), At.COMPLETED, 80),
+        ((80, 80, 80, 0, 0), At.COMPLETED, 80),
+        ((80, 80), At.EXPIRED, None),
+        ((80, 80, 0, 0), At.EXPIRED, None),
+    ],
+    ids=["silence", "dissent", "too few", "no majority"],
+)
+def test_at_the_very_end_a_majority_of_the_panel_decides_whatever_was_asked_for(
+    scores: tuple[int, ...], status: At, score: int | None
+) -> None:
+    world = a_world()
+    task_id = world.open_task(required_reviewers=5, consensus_threshold=10_000)
+    world.collect_answers(task_id, ["bob"])
+    world.reveal_answers(task_id, ["bob"])
+    world.judge(task_id, {"bob": scores})
+    world.pass_until(world.task(task_id).lifecycle.finalize_deadline)
+    assert world.task(task_id).status is At.UNDER_VALIDATION
+    world.pass_until(world.epoch + 1)
+    assert world.task(task_id).status is status
+    if score is not None:
+        assert world.submission(task_id, "bob").score == score
+
+
 def test_expiry_without_quorum_gives_everything_back() -> None:
     world = a_world()
     task_id = under_validation(world, "bob", "carol")
@@ -284,16 +310,16 @@ def test_expiry_without_quorum_gives_everything_back() -> None:
     assert world.miner("bob").reputation.score == 1_000
 
 
-def test_an_answer_never_shown_loses_fifteen_percent_of_its_stake() -> None:
+def test_an_answer_never_shown_loses_thirty_percent_of_its_stake() -> None:
     world = a_world()
     task_id = nothing_revealed(world)
     assert world.task(task_id).status is At.EXPIRED
     for who in ("bob", "carol"):
         submission = world.submission(task_id, who)
         assert submission.status is SubmissionStatus.NOT_REVEALED
-        assert (submission.stake, submission.forfeited) == (0, 150_000_000)
+        assert (submission.stake, submission.forfeited) == (0, 300_000_000)
         assert world.miner(who).reputation.score == 950
-        assert world.miner(who).forfeited == 150_000_000
+        assert world.miner(who).forfeited == 300_000_000
     pool = world.task(task_id).pool
     assert (pool.escrowed, pool.refunded) == (0, 10 * COIN)
 
@@ -306,8 +332,8 @@ def test_who_did_not_reveal_is_punished_when_validation_opens() -> None:
     world.pass_until(world.task(task_id).lifecycle.reveal_deadline + 1)
     assert world.task(task_id).status is At.UNDER_VALIDATION
     assert world.submission(task_id, "carol").status is SubmissionStatus.NOT_REVEALED
-    assert world.balance("alice") - before[0] == 75_000_000
-    assert world.balance("carol") - before[1] == STAKE - 150_000_000
+    assert world.balance("alice") - before[0] == 150_000_000
+    assert world.balance("carol") - before[1] == STAKE - 300_000_000
 
 
 def test_a_cancelled_task_gives_the_reward_back_but_not_the_fee() -> None:

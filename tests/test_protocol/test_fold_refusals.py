@@ -9,7 +9,7 @@ import pytest
 import protocol
 from protocol.closing import compute_archive_epochs
 from protocol.transactions import SignedTransaction
-from tests.support.builders import COIN, STAKE, a_hash, an_address
+from tests.support.builders import COIN, STAKE, VALIDATORS, a_hash, an_address
 from tests.support.refusals import Case, Deed, check_refusal
 from tests.support.world import World
 from tests.test_protocol.test_change_refusals import CHANGE_CASES
@@ -61,6 +61,12 @@ def unfunded_publication(world: World) -> SignedTransaction:
 
 def second_registration(world: World) -> SignedTransaction:
     return world.register("bob")
+
+
+def registration_by_a_barred_author(world: World) -> SignedTransaction:
+    tx = world.register("eve")
+    world.seal(evidence=[(an_address("eve"), tx.header.seq + 1)])
+    return tx
 
 
 def registration_with_small_stake(world: World) -> SignedTransaction:
@@ -292,6 +298,7 @@ def claim_before_the_dispute_deadline(world: World) -> SignedTransaction:
 CASES = (
     Case("unfunded", unfunded_publication),
     Case("already_registered", second_registration),
+    Case("barred", registration_by_a_barred_author),
     Case("stake_too_small", registration_with_small_stake),
     Case("reward_out_of_range", publication(reward=4 * COIN)),
     # 15 coins are the least of the next level, so not the most of this one.
@@ -300,6 +307,7 @@ CASES = (
     Case("window_out_of_range", publication(submission_epochs=1_001)),
     Case("stake_too_small", publication(stake_required=STAKE - 1)),
     Case("too_few_reviewers", publication(required_reviewers=2)),
+    Case("too_few_validators", publication(required_reviewers=len(VALIDATORS) + 1)),
     Case("threshold_too_low", publication(consensus_threshold=5_000)),
     Case("no_such_task", cancellation_of_nothing),
     Case("not_publisher", cancellation_by_another),
@@ -356,7 +364,7 @@ def test_every_code_that_a_kind_can_refuse_with_is_met() -> None:
     folder = Path(protocol.__file__).parent
     files = [*sorted((folder / "kinds").glob("*.py")), folder / "lifecycle.py"]
     found = set()
-    for file in [*files, folder / "disputes.py"]:
+    for file in [*files, folder / "disputes.py", folder / "panel.py"]:
         text = file.read_text(encoding="utf-8")
         found.update(re.findall(r'Refused\(\s*"(\w+)"', text))
         found.update(re.findall(r'require\([^()]*, "(\w+)"\)', text))

@@ -106,6 +106,11 @@ def bar_and_lift(stage: Stage) -> None:
     stage.change(ACCOUNTS, an_address("bob"), barred_from=None)
 
 
+def owe_to_the_barred(stage: Stage) -> None:
+    stage.change(ACCOUNTS, stage.done_entries[1].recipient, barred_from=9)
+    reward(computed_at=1)(stage)
+
+
 def double_entry(stage: Stage) -> None:
     entry(1, entry_id=stage.done_entries[0].entry_id)(stage)
 
@@ -237,6 +242,7 @@ BREACHES = (
     Breach("a_chain_only_grows", "to 0", account(next_seq=0)),
     Breach("a_chain_only_grows", "another head", account(next_seq=99)),
     Breach("a_chain_only_grows", "a bar was lifted", bar_and_lift),
+    Breach("who_can_sign_no_more_holds_nothing_up", "owed to one", owe_to_the_barred),
 )
 
 

@@ -129,6 +129,11 @@ def a_chain_only_grows(stage: Stage) -> None:
     stage.change(ACCOUNTS, an_address("bob"), head=bytes(32))
 
 
+def who_can_sign_no_more_holds_nothing_up(stage: Stage) -> None:
+    stage.change(ACCOUNTS, an_address("bob"), barred_from=9)
+    stage.change(MINERS, an_address("bob"), last_active=99)
+
+
 def money_is_where_the_ledger_says(stage: Stage) -> None:
     stage.change(LEDGER, LEDGER_KEY, staked=stage.world.ledger.staked + 1)
 
@@ -155,6 +160,7 @@ BREACHES: dict[str, Callable[[Stage], None]] = {
         a_disputed_task_pays_nothing,
         a_miner_takes_legal_steps,
         a_chain_only_grows,
+        who_can_sign_no_more_holds_nothing_up,
         money_is_where_the_ledger_says,
     )
 }

@@ -1,5 +1,7 @@
 """What becomes of the money of authors who sign no more: who was caught, and who has left."""
 
+import pytest
+
 from protocol.invariants import check_whole_state
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction, compute_exit_epochs
 from protocol.params import SCALE
@@ -39,27 +41,85 @@ def test_the_registration_stake_of_an_equivocator_is_forfeited_once() -> None:
     check_whole_state(world.view.rows)
 
 
-def test_what_an_equivocator_is_owed_the_publisher_takes_back() -> None:
+def find_owed(world: World, task_id: bytes, who: str) -> int:
+    """Return what somebody can claim of a task."""
+    entries = world.entries_of(task_id, who)
+    return sum(one.amount for one in entries if one.state is RewardState.CLAIMABLE)
+
+
+@pytest.mark.parametrize("is_settled", [True, False], ids=["settled", "not settled"])
+def test_what_an_equivocator_is_owed_goes_back_to_the_publisher_by_itself(is_settled: bool) -> None:
+    world = a_world()
+    task_id = a_judged_task(world, ["bob"])
+    if is_settled:
+        world.settle(task_id)
+        assert find_owed(world, task_id, "bob") > 0
+    refund = world.distribution(task_id).refund
+    before, amount = world.balance("alice"), world.entries_of(task_id, "bob")[0].amount
+    catch(world, "bob")
+    if not is_settled:
+        world.settle(task_id)
+        before += refund
+    revoked = world.entries_of(task_id, "bob")[0]
+    assert (revoked.state, revoked.claim_tx) == (RewardState.REVOKED, None)
+    assert world.balance("alice") == before + amount
+    assert world.miner("bob").earned == 0
+    late = world.claim("alice", task_id, revoked)
+    world.seal(late)
+    assert world.code_of(late) == "not_recipient"
+    check_whole_state(world.view.rows)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "one by one"])
+def test_what_nobody_could_take_back_goes_where_fees_go(together: bool) -> None:
     world = a_world()
     task_id = a_judged_task(world, ["bob"])
     world.settle(task_id)
-    entry = world.entries_of(task_id, "bob")[0]
-    early = world.claim("alice", task_id, entry)
-    world.seal(early)
-    assert world.code_of(early) == "not_recipient"
-    catch(world, "bob")
-    before = world.balance("alice")
-    stranger = world.claim("carol", task_id, entry)
-    world.seal(world.claim("alice", task_id, entry), stranger)
-    assert world.code_of(stranger) == "not_recipient"
-    assert world.balance("alice") == before + entry.amount - world.params.claim_fee
-    revoked = world.entries_of(task_id, "bob")[0]
-    assert (revoked.state, revoked.claim_tx) == (RewardState.REVOKED, None)
-    assert world.miner("bob").earned == 0
-    again = world.claim("alice", task_id, entry)
-    world.seal(again)
-    assert world.code_of(again) == "not_claimable"
+    balance, ledger = world.balance("alice"), world.ledger
+    owed = find_owed(world, task_id, "bob")
+    places = [(an_address(who), world.account(who).next_seq) for who in ("alice", "bob")]
+    if together:
+        world.seal(evidence=places)
+    else:
+        world.seal(evidence=places[:1])
+        world.seal(evidence=places[1:])
+    stake = world.params.miner_stake_min
+    burned = sum(one * world.params.burned_share // SCALE for one in (owed, stake))
+    assert world.balance("alice") == balance
+    assert world.ledger.burned - ledger.burned == burned
+    assert world.ledger.treasury - ledger.treasury == owed + stake - burned
+    assert ledger.escrowed - world.ledger.escrowed == owed
     check_whole_state(world.view.rows)
+
+
+def test_a_claim_of_the_epoch_in_which_its_author_is_caught_comes_too_late() -> None:
+    world = a_world()
+    task_id = a_judged_task(world, ["bob"])
+    world.settle(task_id)
+    claim = world.claim("bob", task_id, world.entries_of(task_id, "bob")[0])
+    world.seal(claim, evidence=[(an_address("bob"), claim.header.seq + 1)])
+    assert world.code_of(claim) == "not_claimable"
+    check_whole_state(world.view.rows)
+
+
+def test_who_is_barred_cannot_register_with_what_he_signed_before() -> None:
+    world = a_world()
+    late = world.register("eve")
+    world.seal(evidence=[(an_address("eve"), late.header.seq + 1)])
+    before = world.ledger.staked
+    world.seal(late)
+    assert world.code_of(late) == "barred"
+    assert world.ledger.staked == before
+
+
+def test_who_registers_in_the_epoch_in_which_he_is_caught_loses_that_stake() -> None:
+    world = a_world()
+    tx = world.register("eve")
+    before = world.ledger.staked
+    world.seal(tx, evidence=[(an_address("eve"), tx.header.seq + 1)])
+    assert world.code_of(tx) is None
+    assert (world.miner("eve").status, world.miner("eve").stake) == (MinerStatus.SUSPENDED, 0)
+    assert world.ledger.staked == before
 
 
 def test_the_stakes_of_an_equivocators_answers_and_votes_come_back_as_those_of_anybody() -> None:

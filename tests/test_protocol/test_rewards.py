@@ -137,6 +137,20 @@ def test_a_validator_is_paid_once_for_all_his_votes_by_weight() -> None:
     assert paid == {"vic": round(15 * COIN * 32 / whole), "wim": round(15 * COIN * 51 / whole)}
 
 
+def test_no_reputation_earns_more_than_the_weight_its_vote_had() -> None:
+    others = [vote("vic", 91, 1_000), vote("wim", 91, 1_000)]
+    payout = pay([answer("ann", 91, *others, vote("xia", 91, 10_000))])
+    paid = amounts(payout, RewardRole.VALIDATOR)
+    assert paid == {"vic": 5 * COIN, "wim": 5 * COIN, "xia": 5 * COIN}
+
+
+def test_who_abstains_caps_nobody_elses_pay() -> None:
+    heavy = vote("vic", 91, 10_000)
+    payout = pay([answer("ann", 91, heavy, vote("wim", 91, 1_000), vote("xia", None, 1_000))])
+    paid = amounts(payout, RewardRole.VALIDATOR)
+    assert paid["vic"] == pytest.approx(10 * paid["wim"], abs=10)
+
+
 def test_generosity_earns_a_validator_nothing() -> None:
     payout = pay([answer("ann", 40, vote("vic", 40), vote("wim", 100))])
     assert amounts(payout, RewardRole.VALIDATOR) == {"vic": 15 * COIN}

@@ -19,7 +19,14 @@ from storage.meta import INDEXES as INDEXES_MARK
 from storage.meta import META
 from storage.rebuild import find_missing_keys, find_stale_keys, rebuild_indexes
 from storage.store import Store
-from tests.support.builders import SOLVERS, VALIDATORS, a_genesis, a_hash, an_address
+from tests.support.builders import (
+    PUBLISHER,
+    SOLVERS,
+    VALIDATORS,
+    a_genesis,
+    a_hash,
+    an_address,
+)
 from tests.support.stored import StoredWorld, play_randomly
 
 
@@ -55,6 +62,9 @@ def test_the_store_answers_the_fold_as_the_dictionary_does(store: Store, seed: i
         for epoch in range(world.epoch, world.epoch + 15):
             assert view.due_tasks(epoch) == world.view.due_tasks(epoch)
         assert view.validators() == world.view.validators()
+        for who in (PUBLISHER, *SOLVERS, *VALIDATORS):
+            owing = world.view.owing_tasks(an_address(who))
+            assert view.owing_tasks(an_address(who)) == owing
     # Those of changes need sealers who vote: test_changes.py.
     votable = {CHANGES.name, CHARTERS.name, LICENCES.name}
     assert {name for name, _ in world.view.rows} == {table.name for table in ALL} - votable

@@ -15,7 +15,7 @@ from tests.support.store_program import AGAIN, live_through
 
 LIVES = 150
 LIVES_PER_TEST = 50
-"""Of the same seeds `make swarm` lives 5,000."""
+"""Of the same seeds `make long` lives 5,000."""
 
 
 @pytest.mark.parametrize("first", range(0, LIVES, LIVES_PER_TEST))
