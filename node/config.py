@@ -139,6 +139,11 @@ class RolesConfig:
     )
     miner: bool = option(False, "Answer tasks through the worker.")
     validator: bool = option(False, "Judge answers through the worker.")
+    arbiter: str = option(
+        "auto",
+        "A validator drawn to a dispute votes as its worker sees the answers; off: you vote.",
+        choices=("auto", "off"),
+    )
     claim: bool = option(True, "Claim rewards of the account as soon as they can be claimed.")
     stake_max: int = option(
         100_000_000_000,

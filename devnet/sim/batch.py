@@ -21,7 +21,7 @@ from node.version import VERSION
 LAYER_NAMES = {"core": "L1", "node": "L2"}
 CHUNKS = {"core": 40, "node": 4}
 """Seeds that a process takes at a time."""
-SOMETIMES_SEEDS = {"core": 2_000, "node": 400}
+SOMETIMES_SEEDS = {"core": 5_000, "node": 400}
 """From so many seeds on a batch that has not reached everything has failed."""
 PROCESSES_MAX = 64
 SEEDS_MAX = 10_000_000

@@ -132,6 +132,7 @@ def zoo(
         if keep is not None and done.seed is not None and done.failure is not None:
             with planted(bug):
                 shrunk = shrink_plan(make_plan(bug.layer, done.seed), done.failure.class_)
+            keep.mkdir(parents=True, exist_ok=True)
             (keep / f"zoo_{bug.name}.json").write_text(write_plan(shrunk.plan), encoding="utf-8")
         found = "not found" if done.failure is None else done.failure.class_
         console.print(f"{done.seeds:5}  {bug.name:26} {found}", soft_wrap=True)

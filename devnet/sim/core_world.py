@@ -9,6 +9,7 @@ from devnet.sim.core_net import RESTART_MS, TICK_MS, CoreNet
 from devnet.sim.core_peer import CorePeer
 from devnet.sim.disk import CrashEngine
 from devnet.sim.fates import Fates
+from devnet.sim.hands import do_one
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
@@ -76,12 +77,11 @@ class CoreWorld:
                 self._lie(peer, "copy", (arguments[0], place, 0))
         if peer.habit not in ("", "shy", "partial", "censor"):
             return
-        hands = peer.hands[arguments[1] % len(peer.hands)]
         if kind == "work":
             for one in peer.hands:
                 one.work(arguments[0])
         else:
-            hands.do(kind, arguments[0])
+            do_one(peer.hands, kind, *arguments[:2])
 
     def _lie(self, peer: CorePeer, kind: str, arguments: tuple[int, ...]) -> None:
         if not peer.habit:

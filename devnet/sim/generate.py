@@ -27,10 +27,10 @@ LIARS_SHARE_MAX = 0.9
 EPOCH_MS = 1_000
 
 _PEERS = {
-    CORE: (*(2,) * 15, *(3,) * 15, *(4,) * 12, *(5,) * 5, 6, 8, 12),
-    NODE: (2, 3, 3, 4, 4, 5, 6, 8),
+    CORE: {2: 320, 3: 320, 4: 260, 5: 70, 6: 15, 8: 10, 12: 5},
+    NODE: {2: 15, 3: 30, 4: 30, 5: 14, 6: 8, 8: 3},
 }
-"""Most bugs need few peers, and large networks cost as much as many small ones."""
+"""How often each number of peers is drawn: most bugs need few, and large networks cost much."""
 COUNCIL = 4
 """Sealers of a plan that has several: the fewest of which one may lie."""
 COUNCIL_SHARE = {CORE: 0.3, NODE: 0.5}
@@ -38,7 +38,7 @@ COUNCIL_SHARE = {CORE: 0.3, NODE: 0.5}
 ROTTEN_SHARE = {CORE: 0.05, NODE: 0.2}
 """Of the plans: with a disk that fails all the time."""
 FULL_MESH_PEERS_MAX = 5
-_CALM_EPOCHS = {CORE: (5, 10), NODE: (10, 20)}
+_CALM_EPOCHS = {CORE: (5, 10), NODE: (8, 15)}
 _DEEDS = (("cancel", 0.15), ("sue", 1.0), ("sue", 0.5), ("report", 0.2), ("stake", 0.15))
 """What people do by hand, each about so often in an epoch; disputes come in crowds or not."""
 _LONG_SHARE = 0.15
@@ -66,7 +66,7 @@ class _Draws:
 def make_plan(layer: str, seed: int) -> Plan:
     """Return the plan of a seed."""
     draws = _Draws(layer, seed)
-    peers = draws.rng.choice(_PEERS[layer])
+    peers = draws.rng.choices(*zip(*_PEERS[layer].items(), strict=True))[0]
     mode = SAFETY if draws.is_on(SAFETY_SHARE) else LIVENESS
     calm_ms = draws.pick(*_CALM_EPOCHS[layer]) * EPOCH_MS * (2 if draws.is_on(_LONG_SHARE) else 1)
     has_council = peers >= COUNCIL and draws.is_on(COUNCIL_SHARE[layer])

@@ -4,7 +4,7 @@
 can make it, and everything that is due is done at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from devnet.sim.cast import make_answer, make_registration, make_reveal, make_terms, make_vote
@@ -21,6 +21,13 @@ from protocol.records import Submission, Task
 from protocol.tables import MINERS, SUBMISSIONS, TASKS, VALIDATIONS, validation_key
 
 GOOD_SCORES = range(80, 90)
+
+
+def do_one(people: Sequence["Hands"], deed: str, choice: int, place: int) -> bool:
+    """Let the first of these accounts that can do a deed, from a place on; return if one could."""
+    return any(
+        people[(place + number) % len(people)].do(deed, choice) for number in range(len(people))
+    )
 
 
 class Hands:
@@ -47,8 +54,8 @@ class Hands:
         self._reveals = reveals
         self._litigant = Litigant(state, author.address, self._submit, votes_again=bool(friends))
 
-    def do(self, deed: str, choice: int) -> None:
-        """Do one of the deeds of a plan: `publish`, `cancel`, `sue`, `report`, `stake`."""
+    def do(self, deed: str, choice: int) -> bool:
+        """Do a deed of a plan, `publish`, `cancel`, `sue`, `report` or `stake`, if it can be."""
         deeds = {
             "publish": self.publish,
             "cancel": self.cancel,
@@ -56,7 +63,7 @@ class Hands:
             "report": self._litigant.report,
             "stake": self._litigant.change_stake,
         }
-        deeds[deed](choice)
+        return deeds[deed](choice)
 
     def judge(self) -> int:
         """Vote in the disputes on whose panel we sit; return how many votes that made."""

@@ -56,8 +56,8 @@ GRACE = 4
 """Epochs after the calm in which everything must have reached the sealer."""
 LATE_MAX = 2
 """Epochs in a row in which a window is found over: a transaction may lead back into one."""
-REBUILD_SHARE = 300
-"""Of the looks at a peer, in basis points, at which its open set is built anew and compared."""
+REBUILD_SHARE = 200
+"""Of the looks at a peer, in basis points, at which its open set is built anew: 1 in 50."""
 REFOLD_SHARE = 4_000
 """Of the runs, in basis points, whose whole history is folded anew in the end."""
 RANKS = {

@@ -19,9 +19,9 @@ from protocol.kinds.report_fraud import ReportFraud
 from protocol.kinds.vote_dispute import VoteDispute
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.params import NANO_PER_COIN
-from protocol.phases import OPEN_DISPUTES, DisputeStatus, TaskStatus
+from protocol.phases import OPEN_DISPUTES, DisputeStatus, MinerStatus, TaskStatus
 from protocol.records import Submission, Task
-from protocol.tables import DISPUTES, SUBMISSIONS, TASKS, dispute_key
+from protocol.tables import DISPUTES, MINERS, SUBMISSIONS, TASKS, dispute_key
 
 Submit = Callable[[str, Any, bytes | None], bool]
 
@@ -81,8 +81,11 @@ class Litigant:
         return self._submit("report_fraud", payload, one.task_id)
 
     def change_stake(self, choice: int) -> bool:
-        """Add to the registration stake, leave, or take it back."""
-        action = (StakeAction.DEPOSIT, StakeAction.EXIT, StakeAction.WITHDRAW)[choice % 3]
+        """Take back the registration stake if we have left, else leave, or add to it."""
+        miner = self._state.store.view.get(MINERS, self._address)
+        action = StakeAction.EXIT if choice % 3 == 0 else StakeAction.DEPOSIT
+        if miner is not None and miner.status is MinerStatus.EXITING:
+            action = StakeAction.WITHDRAW
         amount = NANO_PER_COIN // 2 if action is StakeAction.DEPOSIT else 0
         return self._submit("adjust_stake", AdjustStake(action, amount), None)
 

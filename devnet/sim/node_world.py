@@ -10,6 +10,7 @@ import trio
 from devnet.sim.cast import make_cast
 from devnet.sim.fates import Fates
 from devnet.sim.habits import Tongue
+from devnet.sim.hands import do_one
 from devnet.sim.judge import Judge
 from devnet.sim.lies import Liar
 from devnet.sim.links import choose_links
@@ -209,7 +210,7 @@ class NodeWorld:
             for hands in one.hands[1:]:
                 hands.work(arguments[0])
             return
-        one.hands[arguments[1] % len(one.hands)].do(kind, arguments[0])
+        do_one(one.hands, kind, *arguments[:2])
 
     def _lie(
         self, one: NodePeer, kind: str, arguments: tuple[int, ...], nursery: trio.Nursery

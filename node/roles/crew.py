@@ -8,6 +8,7 @@ from node.author import Author
 from node.config import Config
 from node.options import ConfigError
 from node.roles.answer_box import AnswerBox
+from node.roles.arbiter import Arbiter
 from node.roles.claimer import Claimer
 from node.roles.desk import Program, WorkerDesk
 from node.roles.miner import DrawBytes, Miner
@@ -92,6 +93,15 @@ class Crew:
                 timeout_ms=worker.timeout_ms,
             )
             nursery.start_soon(validator.run)
+            if roles.arbiter == "auto":
+                arbiter = Arbiter(
+                    state,
+                    author,
+                    self.scorer,
+                    concurrency=worker.concurrency,
+                    timeout_ms=worker.timeout_ms,
+                )
+                nursery.start_soon(arbiter.run)
         if wanted:
             nursery.start_soon(Registrar(state, author, wanted, self._read_kinds).run)
         if roles.claim:

@@ -11,35 +11,21 @@ import structlog
 import trio
 
 from node.author import Author
-from node.roles.briefs import Unbriefable, build_assignment
 from node.roles.desk import WorkerDesk
 from node.roles.refusals import Refusals
+from node.roles.scoring import Scoring
 from node.roles.watch import TURN_TASKS, Watch
 from node.state_manager import StateManager
-from node.workers.fields import BadField
-from node.workers.messages import (
-    ANSWERS_MAX,
-    DEADLINE_MS_MAX,
-    OUTPUTS_BYTES_MAX,
-    REASONING_BYTES_MAX,
-    Candidate,
-    ScoreRequest,
-    WorkerFault,
-)
+from node.workers.messages import REASONING_BYTES_MAX
 from node.workers.messages import Verdict as Judgement
 from protocol.convictions import read_voting_round
 from protocol.errors import BlamedError
-from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.kinds.validate_answer import ValidateAnswer
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import RejectReason, Submission, Task, Verdict
 from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS, validation_key
-from protocol.task_types import get_type_slug
 
 log = structlog.get_logger("roles")
-
-ATTEMPTS_MAX = 3
-"""Failures of the worker at one task, after which it is left to the other validators."""
 
 
 class Validator:
@@ -64,13 +50,11 @@ class Validator:
     ) -> None:
         self._state = state
         self._author = author
-        self._desk = desk
+        self._scoring = Scoring(state, desk, timeout_ms)
         self._concurrency = concurrency
-        self._timeout_ms = timeout_ms
         self._refusals = Refusals("validator")
         self._waiting: set[bytes] = set()
         self._working: set[bytes] = set()
-        self._failures: dict[bytes, int] = {}
 
     async def run(self) -> None:
         """Look at what happens and act on it; never returns."""
@@ -104,7 +88,7 @@ class Validator:
             if task is not None and self._is_ours(task_id) and self._list_unjudged(task):
                 ranked.append((task.lifecycle.validation_deadline, task_id, task))
         self._waiting = {task_id for _, task_id, _ in ranked}
-        self._failures = {key: n for key, n in self._failures.items() if key in self._waiting}
+        self._scoring.forget_all_but(self._waiting)
         for _, task_id, task in sorted(ranked, key=lambda one: one[:2]):
             if len(self._working) >= self._concurrency:
                 return
@@ -113,13 +97,8 @@ class Validator:
                 nursery.start_soon(self._judge, task)
 
     def _may_begin(self, task: Task) -> bool:
-        terms = task.terms
-        return (
-            not self._refusals.is_fresh(task.task_id, self._state.epoch)
-            and self._failures.get(task.task_id, 0) < ATTEMPTS_MAX
-            and (not terms.data_bytes or self._state.store.journal.has_blob(terms.data_hash))
-            and self._desk.can_take(get_type_slug(terms.task_type))
-        )
+        is_refused = self._refusals.is_fresh(task.task_id, self._state.epoch)
+        return not is_refused and self._scoring.can_ask(task)
 
     def _list_unjudged(self, task: Task) -> list[Submission]:
         """Return the answers that wait for our vote, in the order of their places."""
@@ -151,67 +130,17 @@ class Validator:
             self._working.discard(task.task_id)
 
     async def _score(self, task: Task, submissions: list[Submission]) -> list[ValidateAnswer]:
-        """Return a vote on each answer whose content is here.
+        """Return a vote on each answer whose content is here; the others' turn comes later.
 
         Raises:
             WorkerFault: the worker gave no scores.
-            BlamedError: `task_unreadable`.
+            BlamedError: `task_unreadable` or `input_missing`.
         """
-        candidates: list[Candidate] = []
-        votes: list[ValidateAnswer] = []
-        size = 0
-        for submission in submissions:
-            content = self._read_content(submission)
-            if content is None:
-                continue
-            try:
-                output = content.decode("utf-8")
-            except UnicodeDecodeError:
-                votes.append(self._build_vote(task, submission.submission_id, None))
-                continue
-            # The others' turn comes when these votes are cast.
-            if len(candidates) == ANSWERS_MAX or size + len(content) > OUTPUTS_BYTES_MAX:
-                break
-            size += len(content)
-            candidates.append(Candidate(id=submission.submission_id.hex(), output=output))
-        if candidates:
-            for judgement in await self._ask(task, tuple(candidates)):
-                votes.append(self._build_vote(task, bytes.fromhex(judgement.id), judgement))
-        return votes
-
-    async def _ask(self, task: Task, candidates: tuple[Candidate, ...]) -> tuple[Judgement, ...]:
-        left_epochs = task.lifecycle.validation_deadline - self._state.epoch
-        left_ms = max(1, left_epochs) * self._state.params.epoch_ms
-        try:
-            assignment = build_assignment(self._state, task)
-            if assignment is None:
-                raise BlamedError("input_missing", "no input here", "the input of the task")
-            request = ScoreRequest(
-                id=task.task_id.hex(),
-                task=assignment,
-                answers=candidates,
-                deadline_ms=min(self._timeout_ms, left_ms, DEADLINE_MS_MAX),
-                attempt=self._failures.get(task.task_id, 0) + 1,
-            )
-            return (await self._desk.score(request)).scores
-        except (Unbriefable, BadField) as error:
-            self._failures[task.task_id] = ATTEMPTS_MAX
-            raise BlamedError("task_unreadable", str(error)[:200], "text") from error
-        except WorkerFault as fault:
-            if fault.code != "worker_paused":
-                failures = self._failures.get(task.task_id, 0) + 1
-                self._failures[task.task_id] = failures if fault.retryable else ATTEMPTS_MAX
-            raise
-
-    def _read_content(self, submission: Submission) -> bytes | None:
-        journal = self._state.store.journal
-        if submission.reveal_tx is None or submission.content_hash is None:
-            return None
-        tx = journal.get(submission.reveal_tx)
-        if tx is not None and tx.header.kind == REVEAL_ANSWER.code and tx.payload.content:
-            content: bytes = tx.payload.content
-            return content
-        return journal.blob(submission.content_hash)
+        deadline = task.lifecycle.validation_deadline
+        return [
+            self._build_vote(task, submission.submission_id, judgement)
+            for submission, judgement in await self._scoring.score(task, submissions, deadline)
+        ]
 
     def _build_vote(
         self, task: Task, submission_id: bytes, judgement: Judgement | None

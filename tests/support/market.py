@@ -15,8 +15,9 @@ from node.author import Author
 from node.events import Broadcast
 from node.high_water import HighWater
 from node.roles.answer_box import AnswerBox
+from node.roles.arbiter import Arbiter
 from node.roles.claimer import Claimer
-from node.roles.desk import WorkerDesk
+from node.roles.desk import Solver, WorkerDesk
 from node.roles.miner import Miner
 from node.roles.registrar import Registrar
 from node.roles.validator import Validator
@@ -168,6 +169,14 @@ class Market:
         desk = WorkerDesk(worker, "scorer", "fake")
         validator = Validator(self.state, self.author(name), desk, concurrency=4, timeout_ms=60_000)
         self._nursery.start_soon(validator.run)
+        await trio.lowlevel.checkpoint()
+        return desk
+
+    async def start_arbiter(self, name: str, worker: Solver) -> WorkerDesk:
+        """Run the arbiter of an account; return its desk."""
+        desk = WorkerDesk(worker, "scorer", "fake")
+        arbiter = Arbiter(self.state, self.author(name), desk, concurrency=4, timeout_ms=60_000)
+        self._nursery.start_soon(arbiter.run)
         await trio.lowlevel.checkpoint()
         return desk
 

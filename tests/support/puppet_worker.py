@@ -123,6 +123,11 @@ def score_backwards(task: Task) -> None:
     say(type="scores", id=task["id"], scores=[{"id": one, "score": 1} for one in ids])
 
 
+def score_kindly(task: Task) -> None:
+    scores = [{"id": one["id"], "score": 85} for one in task["answers"]]
+    say(type="scores", id=task["id"], scores=scores)
+
+
 TRICKS: dict[str, Callable[[Task], None]] = {
     "echo": lambda task: answer(task, "echo"),
     "junk": lambda task: write("Loading \x1b[31mmodel...\n"),
@@ -153,6 +158,8 @@ TRICKS: dict[str, Callable[[Task], None]] = {
 def serve(message: Task) -> None:
     if message["type"] == "score" and message["task"]["input"] == "backwards":
         score_backwards(message)
+    elif message["type"] == "score" and message["task"]["input"] == "kindly":
+        score_kindly(message)
     elif message["type"] == "score":
         answer(message, "no scores")
     else:

@@ -28,7 +28,7 @@ def test_a_batch_of_seeds_holds(layer: str, count: int) -> None:
 
 def test_a_batch_says_what_failed_and_what_it_missed() -> None:
     tally = Tally(CORE, seeds=3)
-    other = Tally(CORE, seeds=2_000, failed=1, peers=[2], failures=[(7, Failure("P1", "a", "b"))])
+    other = Tally(CORE, seeds=5_000, failed=1, peers=[2], failures=[(7, Failure("P1", "a", "b"))])
     assert tally.is_good
     assert "a reward is claimed" in tally.missed
     tally.add(other)
