@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from protocol.errors import Rejected
-from protocol.params import Params
+from protocol.params import Epochs, Params
 from protocol.schema import Between
 from protocol.task_types import Difficulty
 
@@ -22,6 +22,8 @@ FIXED = MappingProxyType(
     }
 )
 """Parameters that no vote changes, and why."""
+WINDOW_EPOCHS_MAX = 1 << 24
+"""Of every window: so many of them after one another still end before the last epoch there is."""
 
 
 def _read_bounds() -> dict[str, tuple[Between, int]]:
@@ -29,7 +31,9 @@ def _read_bounds() -> dict[str, tuple[Between, int]]:
     bounds: dict[str, tuple[Between, int]] = {}
     for name, hint in get_type_hints(Params, include_extras=True).items():
         parts = get_args(hint)
-        if isinstance(parts[1], Between):
+        if hint == Epochs:
+            bounds[name] = Between(0, WINDOW_EPOCHS_MAX), 1
+        elif isinstance(parts[1], Between):
             bounds[name] = parts[1], 1
         else:
             bounds[name] = get_args(parts[0])[1], len(Difficulty)

@@ -16,14 +16,21 @@ from protocol.charter_records import (
 )
 from protocol.errors import InvariantBroken, Rejected
 from protocol.kinds.vote_change import AHEAD_DAYS_MAX, OPEN_CHANGES_MAX, VOTE_CHANGE, VoteChange
-from protocol.parameters import FIXED, NAMES, check_value, read_values, with_values
-from protocol.params import MINIMAL, Params
+from protocol.parameters import (
+    FIXED,
+    NAMES,
+    WINDOW_EPOCHS_MAX,
+    check_value,
+    read_values,
+    with_values,
+)
+from protocol.params import EPOCH_MAX, MINIMAL, Params
 from protocol.phases import ChangeStatus
 from protocol.quota import FREE_PER_SEAL_MAX
 from protocol.records import ROLE_VALIDATOR
 from protocol.resolver import ConflictResolver
 from protocol.tables import CHANGES, CHARTERS
-from tests.support.builders import VALIDATORS, a_hash, an_address
+from tests.support.builders import VALIDATORS, a_genesis, a_hash, an_address
 from tests.support.governing import (
     AHEAD,
     SEALERS,
@@ -456,6 +463,17 @@ def test_every_other_parameter_has_another_value_that_it_can_take(name: str) -> 
     assert with_values(changed, name, values) == MINIMAL
 
 
+def test_the_longest_windows_still_end_before_the_last_epoch() -> None:
+    windows = ("submission_epochs_max", "reveal_epochs_min", "validation_epochs", "finalize_epochs")
+    params = MINIMAL
+    for name in windows:
+        params = with_values(params, name, (WINDOW_EPOCHS_MAX,))
+    world = World(a_genesis(params=params))
+    world.settle_cast()
+    task_id = world.open_task(submission_epochs=WINDOW_EPOCHS_MAX)
+    assert world.task(task_id).lifecycle.finalize_deadline < EPOCH_MAX // 16
+
+
 def test_all_parameters_are_either_fixed_or_can_be_changed() -> None:
     assert set(NAMES) | set(FIXED) == set(Params.__dataclass_fields__)
     assert not set(NAMES) & set(FIXED)
@@ -468,6 +486,7 @@ def test_all_parameters_are_either_fixed_or_can_be_changed() -> None:
         ("epoch_ms", (9,), "bad_value"),
         ("epoch_ms", (86_400_001,), "bad_value"),
         ("burned_share", (10_001,), "bad_value"),
+        ("submission_epochs_max", (WINDOW_EPOCHS_MAX + 1,), "bad_value"),
         ("publish_fee", (0,), "bad_value"),
         ("claim_fee", (), "bad_value"),
         ("stake_min", (1, 2, 3), "bad_value"),

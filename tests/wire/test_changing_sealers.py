@@ -26,7 +26,7 @@ AHEAD = 12
 EPOCH_MS, SHORTER_MS = 500, 250
 STEP_S = 60.0
 LOOK_S = 0.1
-EPOCHS = 6
+EPOCHS = 4
 
 
 def let_seal(devnet: Devnet, name: str) -> None:

@@ -15,7 +15,7 @@ LEVEL_CHARACTERS_MAX = 256
 
 
 def read_info(peer: Peer) -> dict[str, Any]:
-    """Return what does not change while the node runs."""
+    """Return what hardly ever changes while the node runs."""
     genesis = peer.genesis
     return {
         "version": VERSION,
