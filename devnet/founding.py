@@ -38,7 +38,7 @@ from node.config_show import render_commented
 from node.identity import compute_peer_id
 from node.keystore import create_key
 from node.private_files import create_private
-from protocol.genesis import SEALERS_MAX
+from protocol.charter_records import SEALERS_MAX
 
 NAME = "devnet"
 DEMO_NAME = "demo"
