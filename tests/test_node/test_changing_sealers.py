@@ -186,3 +186,45 @@ async def test_a_seal_of_sealers_that_cannot_be_known_yet_is_neither_taken_nor_t
 
 def _tell(seal: Seal) -> bytes:
     return encode_message(SealNotice(SealedIds(seal.to_bytes(), None)))
+
+
+async def test_secrets_begin_with_the_fourth_sealer_and_end_with_him(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    three = SEALERS[:3]
+    async with a_council(tmp_path, three, candidates=("dave",)) as council:
+        await council.start()
+        await council.wait_for(2)
+        dave = a_signer("dave").address
+        come = a_change(council, AdmitSealer(dave))
+        gone = Change(come.effective_at + 4, DismissSealer(dave))
+        for change in (come, gone):
+            await vote(council, change, *three)
+        last = gone.effective_at + 3
+        await council.wait_for(last)
+        council.check_one_history()
+        for epoch in range(1, last):
+            content = council.read_seal("alice", epoch).content
+            has_four = come.effective_at <= epoch < gone.effective_at
+            follows = come.effective_at <= epoch + 1 < gone.effective_at
+            assert (content.secret is not None) == has_four, epoch
+            assert len(content.deals) == (2 if follows else 0), epoch
+
+
+async def test_sealers_of_whom_none_stays_have_dealt_before_they_begin(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    others = ("erin", "frank", "grace", "heidi")
+    async with a_council(tmp_path, candidates=others) as council:
+        await council.start()
+        await council.wait_for(2)
+        at = max(council.epochs().values()) + AHEAD
+        for name in others:
+            await vote(council, Change(at, AdmitSealer(a_signer(name).address)), *SEALERS)
+        for name in SEALERS:
+            await vote(council, Change(at, DismissSealer(a_signer(name).address)), *SEALERS)
+        await council.wait_for(at + 3)
+        council.check_one_history()
+        assert read_signers(council, "alice", at - 1) <= set(SEALERS)
+        assert read_signers(council, "alice", at) <= set(others)
+        assert council.read_seal("alice", at).content.secret is not None
