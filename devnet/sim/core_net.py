@@ -160,10 +160,12 @@ class CoreNet:
             )  # fmt: skip
             return
         self.witness.note(self.now_ms, source, target, deliver.__name__)
-        self.act(peer, deliver, peer, source, *arguments)
+        is_alive = self.act(peer, deliver, peer, source, *arguments)
+        if not is_alive and on_loss is not None:
+            self.later(TIMEOUT_MS, on_loss)
 
-    def act(self, peer: CorePeer, action: Callable[..., None], *arguments: Any) -> None:
-        """Let a peer do something; a failing disk ends it."""
+    def act(self, peer: CorePeer, action: Callable[..., None], *arguments: Any) -> bool:
+        """Let a peer do something; return False if a failing disk ended it meanwhile."""
         try:
             action(*arguments)
             self._flush(peer)
@@ -171,9 +173,10 @@ class CoreNet:
             self.witness.reach("a disk fails inside a batch")
             self.end(peer, self.fates.draw("kept", peer.number, peer.lives) % (SCALE + 1))
             self.later(RESTART_MS, self.start, peer, peer.lives)
-            return
+            return False
         if not peer.habit:
             self._judge.look(peer.number, peer.state)
+        return True
 
     def _flush(self, peer: CorePeer) -> None:
         """Send what the peer wants to tell."""
