@@ -54,7 +54,8 @@ from node.config_show import render_commented
 from node.identity import compute_peer_id
 from node.keystore import create_key
 from node.private_files import create_private
-from protocol.genesis import SEALERS_MAX, Genesis
+from protocol.charter_records import SEALERS_MAX
+from protocol.genesis import Genesis
 from protocol.params import NANO_PER_COIN
 
 NAME = "devnet"

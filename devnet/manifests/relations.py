@@ -26,7 +26,7 @@ from devnet.manifests.tables import (
 )
 from node.text import suggest
 from node.transport.fault_rules import CLEAR
-from protocol.genesis import SEALERS_MAX
+from protocol.charter_records import SEALERS_MAX
 
 MINERS_MIN = 2
 """For work: one publishes, another answers."""

@@ -4,6 +4,7 @@ from node.rpc.method import Method
 from node.rpc.methods import (
     accounts,
     answers,
+    changes,
     checks,
     database,
     dev,
@@ -30,6 +31,7 @@ ALWAYS: tuple[Method, ...] = (
     *accounts.METHODS,
     *rewards.METHODS,
     *disputes.METHODS,
+    *changes.METHODS,
     *stakes.METHODS,
     *miners.METHODS,
     *transactions.METHODS,
