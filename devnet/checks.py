@@ -11,11 +11,10 @@ from typing import Any
 
 import trio
 
-from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
-from devnet.faults import find_awake
 from devnet.load import Acknowledged, read_acknowledged
 from devnet.observe import COMPLETED, RewardView, observe_entries
+from devnet.provider import Provider, call_each, find_honest
 from devnet.remote import Remote
 from node.commands.common import show_coins
 from node.rpc.client import RpcError
@@ -193,22 +192,22 @@ def find_diverged_epoch(heads: dict[str, dict[int, Head]]) -> int | None:
     return min((epoch for epoch, known in shown.items() if len(known) > 1), default=None)
 
 
-async def survey_devnet(cluster: ProcessCluster, converge_s: float = CONVERGE_S) -> Survey:
-    """Ask every peer that is awake for all that the checks look at.
+async def survey_devnet(provider: Provider, converge_s: float = CONVERGE_S) -> Survey:
+    """Ask every peer that is awake, and honest, for all that the checks look at.
 
     Waits up to `converge_s` for a common epoch: seals take a moment to reach everybody.
     """
-    survey = Survey(find_awake(cluster))
-    acknowledged = read_acknowledged(cluster.devnet)
+    survey = Survey(find_honest(provider))
+    acknowledged = read_acknowledged(provider.devnet)
     survey.acknowledged = len(acknowledged)
     if not survey.awake:
         return survey
-    await _collect_heads(cluster, survey, converge_s)
+    await _collect_heads(provider, survey, converge_s)
 
     async def examine(remote: Remote) -> None:
         await _examine(remote, survey, acknowledged)
 
-    for name, result in (await cluster.call_each(survey.awake, examine)).items():
+    for name, result in (await call_each(provider, survey.awake, examine)).items():
         if isinstance(result, RpcError | DevnetError):
             survey.failed[name] = result.code
     return survey
@@ -219,11 +218,11 @@ def run_checks(survey: Survey) -> list[Verdict]:
     return [check(survey) for check in CHECKS]
 
 
-async def _collect_heads(cluster: ProcessCluster, survey: Survey, limit_s: float) -> None:
+async def _collect_heads(provider: Provider, survey: Survey, limit_s: float) -> None:
     survey.heads = {name: {} for name in survey.awake}
     with trio.move_on_after(limit_s):
         while True:
-            replies = await cluster.call_each(survey.awake, lambda one: one.call("node_status"))
+            replies = await call_each(provider, survey.awake, lambda one: one.call("node_status"))
             for name, status in replies.items():
                 if isinstance(status, dict):
                     head = (str(status["seal_hash"]), str(status["state_root"]))

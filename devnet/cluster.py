@@ -5,17 +5,40 @@ from devnet.json, so it does not matter which command started it.
 """
 
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
 
 from devnet.errors import DevnetError
+from devnet.founding import (
+    list_spares,
+    make_peer_config,
+    make_spec,
+    write_config,
+    write_peer,
+)
 from devnet.layout import Devnet
+from devnet.manifests.lineup import NodePlan
 from devnet.ports import PortReservation
-from devnet.processes import TERM_S, ProcessRef, is_alive, kill_now, spawn, stop_all
-from devnet.remote import Remote, is_lost
+from devnet.processes import (
+    KILL_S,
+    ProcessRef,
+    is_alive,
+    is_stopped,
+    kill_now,
+    read_memory_bytes,
+    send_signal,
+    spawn,
+    stop_all,
+    wait_until,
+)
+from devnet.provider import DOWN, PAUSED, STOP_S, UP, OnReady, choose_spare, find_lacks
+from devnet.remote import ProcessRemote, Remote, is_lost
+from devnet.roster import PeerSpec
+from node.config_load import build_config, load_config
 from node.rpc.client import RpcError
 
 READY_S = 60.0
@@ -35,7 +58,9 @@ class ProcessCluster:
     def __init__(self, devnet: Devnet, *, tethered: bool = False) -> None:
         self.devnet = devnet
         self._tethered = tethered
-        self._remotes = {name: Remote(devnet, name) for name in devnet.names}
+        self._remotes: dict[str, Remote] = {
+            name: ProcessRemote(devnet, name) for name in devnet.names
+        }
 
     def remote(self, name: str) -> Remote:
         """Return the RPC of a peer.
@@ -61,15 +86,24 @@ class ProcessCluster:
             raise DevnetError("not_running", f"no process of {name}", "a peer that runs")
         return ref
 
-    async def start(
-        self, names: Sequence[str] | None = None, on_ready: Callable[[str], None] | None = None
-    ) -> None:
-        """Start peers and wait until each answers and has met those it dials.
+    def read_states(self) -> dict[str, str]:
+        """See `Provider.read_states`, here and below."""
+        running = self.find_running()
+        return {name: _read_state(running.get(name)) for name in self.devnet.names}
 
-        Raises:
-            DevnetError: `already_running`, `port_in_use`, `peer_died`, `not_ready`; what was
-                started here has been ended again.
-        """
+    def read_memory_bytes(self, name: str) -> int:
+        """Return the resident memory of a peer's process, without its worker."""
+        ref = self.find_running().get(name)
+        return 0 if ref is None else read_memory_bytes(ref)
+
+    async def start(
+        self,
+        names: Sequence[str] | None = None,
+        on_ready: OnReady | None = None,
+        *,
+        meets: bool = True,
+    ) -> None:
+        """Start peers; if one does not come up, all that were started here are ended again."""
         chosen = [self.devnet.peer(name) for name in names or self.devnet.names]
         running = self.find_running()
         for peer in chosen:
@@ -86,14 +120,14 @@ class ProcessCluster:
                     started.append(self._spawn(peer.name))
                 async with trio.open_nursery() as nursery:
                     for peer in chosen:
-                        nursery.start_soon(self._wait_ready, peer.name, on_ready)
+                        nursery.start_soon(self._wait_ready, peer.name, on_ready, meets)
             is_ready = True
         finally:
             if not is_ready:
                 kill_now(started)
 
-    async def stop(self, names: Sequence[str] | None = None, *, limit_s: float = TERM_S) -> int:
-        """End peers, gently first; return how many had to be killed after `limit_s`."""
+    async def stop(self, names: Sequence[str] | None = None, *, limit_s: float = STOP_S) -> int:
+        """End peers by SIGTERM, then by SIGKILL."""
         running = self.find_running()
         chosen = [running[name] for name in names or self.devnet.names if name in running]
         return await stop_all(chosen, limit_s)
@@ -102,39 +136,69 @@ class ProcessCluster:
         """Kill every peer without waiting for anything."""
         kill_now(self.find_running().values())
 
-    async def call_each(
-        self, names: Iterable[str], call: Callable[[Remote], Awaitable[Any]]
-    ) -> dict[str, Any]:
-        """Return what `call` returns for each of the peers, asked at the same time.
+    async def kill(self, name: str) -> None:
+        """See `Provider.kill`, here and below."""
+        ref = self.require_running(name)
+        send_signal(ref, signal.SIGKILL)
+        await wait_until(lambda: not is_alive(ref), KILL_S)
 
-        A peer that is not there has its error in the place of a result.
-        """
-        results: dict[str, Any] = {}
+    async def pause(self, name: str) -> None:
+        """Freeze a peer by SIGSTOP."""
+        ref = self.require_running(name)
+        send_signal(ref, signal.SIGSTOP)
+        await wait_until(lambda: is_stopped(ref), KILL_S)
 
-        async def ask(name: str) -> None:
-            try:
-                results[name] = await call(self.remote(name))
-            except (RpcError, DevnetError) as error:
-                results[name] = error
+    async def resume(self, name: str) -> None:
+        """Let a frozen peer go on, by SIGCONT."""
+        ref = self.require_running(name)
+        send_signal(ref, signal.SIGCONT)
+        await wait_until(lambda: not is_stopped(ref), KILL_S)
 
-        chosen = list(names)
-        async with trio.open_nursery() as nursery:
-            for name in chosen:
-                nursery.start_soon(ask, name)
-        return {name: results[name] for name in chosen}
+    def reconfigure(self, name: str, values: Mapping[str, Any]) -> None:
+        """Rewrite the configuration of a peer; it reads it at its next start."""
+        path = self.devnet.data_paths(self.devnet.peer(name).name).config
+        write_config(self.devnet, name, build_config(values, load_config(path).config))
+
+    def add(self, plan: NodePlan) -> PeerSpec:
+        """Make the data directory of one more peer."""
+        devnet, table = self.devnet, plan.table
+        key = choose_spare(devnet, plan.name, list_spares(devnet.read_manifest()))
+        fixed = (table.p2p_port, table.rpc_port)
+        taken = {port for peer in devnet.roster.peers for port in (peer.p2p_port, peer.rpc_port)}
+        with PortReservation.find(fixed.count(0), str(devnet.root), taken) as reservation:
+            found = iter(reservation.ports)
+            p2p_port, rpc_port = (port or next(found) for port in fixed)
+        spec = make_spec(plan, devnet.roster.seed, p2p_port, rpc_port, key)
+        devnet.add_peer(spec)
+        write_peer(devnet, spec, make_peer_config(devnet.roster, plan))
+        self._remotes[spec.name] = ProcessRemote(devnet, spec.name)
+        return spec
+
+    def remove(self, name: str) -> None:
+        """Delete the data directory of a peer."""
+        if self.devnet.peer(name).name in self.find_running():
+            raise DevnetError("already_running", name, "a peer that does not run")
+        self.devnet.remove_peer(name)
+        del self._remotes[name]
 
     def _spawn(self, name: str) -> ProcessRef:
         paths = self.devnet.data_paths(name)
         # -P: not the folder we happen to be in, which may have a `node` of its own.
-        command = [sys.executable, "-P", "-m", "node", "run", "--data-dir", str(paths.root)]
+        peer = self.devnet.peer(name)
+        command = [peer.exe or sys.executable, "-P", "-m"]
+        command += ["devnet.liar"] if peer.byzantine else ["node", "run"]
+        command += ["--data-dir", str(paths.root)]
+        if peer.byzantine:
+            command += ["--lies", ",".join(peer.byzantine), "--seed", str(self.devnet.roster.seed)]
         # What was chosen for one node by variables is not meant for each of these.
         environment = {key: text for key, text in os.environ.items() if key[:9] != "MINESYNC_"}
+        environment.update(peer.env)
         ref = spawn(command, self.devnet.log_path(name), environment, tethered=self._tethered)
         self.devnet.record_process(name, ref)
         self.devnet.note_event("start", peer=name, pid=ref.pid)
         return ref
 
-    async def _wait_ready(self, name: str, on_ready: Callable[[str], None] | None) -> None:
+    async def _wait_ready(self, name: str, on_ready: OnReady | None, meets: bool) -> None:
         ref = self.devnet.read_processes()[name]
         last: object = "no answer"
         with trio.move_on_after(READY_S):
@@ -147,7 +211,8 @@ class ProcessCluster:
                     if not is_lost(error):
                         raise
                 else:
-                    lacks = self._find_lacks(name, status)
+                    is_alone = self.find_running().keys() <= {name}
+                    lacks = find_lacks(status, is_alone=is_alone, meets=meets)
                     if not lacks:
                         break
                     last = f"not yet {', '.join(lacks)}"
@@ -157,18 +222,15 @@ class ProcessCluster:
             return
         raise self._explain("not_ready", name, f"{last} after {READY_S:g} s")
 
-    def _find_lacks(self, name: str, status: dict[str, Any]) -> list[str]:
-        """Return the checks that keep a peer from being ready."""
-        is_alone = self.find_running().keys() <= {name}
-        lacks = [check for check, found in status["checks"].items() if not found["ok"]]
-        # The first peer seeks nobody, so it is content alone; it is not when there are others.
-        if not is_alone and not status["peers"] and "peers" not in lacks:
-            lacks.append("peers")
-        return [check for check in lacks if not (is_alone and check == "peers")]
-
     def _explain(self, code: str, name: str, found: str) -> DevnetError:
         # What a traceback draws around itself says nothing.
         tail = [line.strip(" |+-") for line in self.devnet.read_log_tail(name, LOG_LINES)]
         words = [line for line in tail if line]
         last = f"; its last line: {words[-1]}" if words else ""
         return DevnetError(code, f"{name}: {found}{last}", f"see {self.devnet.log_path(name)}")
+
+
+def _read_state(ref: ProcessRef | None) -> str:
+    if ref is None:
+        return DOWN
+    return PAUSED if is_stopped(ref) else UP

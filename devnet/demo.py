@@ -12,13 +12,13 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
-from devnet.checks import Ledger, Survey, run_checks, survey_devnet
+from devnet.checks import Ledger, Survey, Verdict, run_checks, survey_devnet
 from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
 from devnet.faults import heal, kill, partition, restart
 from devnet.founding import DEMO_NAME, assign_roles, found_devnet
 from devnet.layout import Devnet
-from devnet.live import REFRESH_S, Screen
+from devnet.live import Screen
 from devnet.load import (
     SUBMISSION_EPOCHS,
     Acknowledged,
@@ -27,9 +27,12 @@ from devnet.load import (
     check_count,
     publish_all,
 )
-from devnet.observe import COMPLETED, NetworkView, Observer
-from devnet.report import render_report
+from devnet.observe import COMPLETED, NetworkView, is_paid, is_settled
+from devnet.report import render_report, render_verdicts
+from devnet.run_record import RunRecord
+from devnet.run_report import write_reports
 from devnet.session import run_guarded
+from devnet.watch.watcher import LOOK_S, Watcher
 from node.network import read_genesis
 from node.rpc.client import RpcError
 
@@ -38,7 +41,6 @@ FINISH_S = 240.0
 FAULTY_EPOCHS = 12
 """For answers, when there are faults: they end well before."""
 CUT_S = 3.0
-_OVER = frozenset({COMPLETED, "expired", "cancelled"})
 
 
 MINERS_MIN = 2
@@ -52,6 +54,7 @@ class DemoPlan:
     Attributes:
         once: it ends the peers at its end, and answers by its exit code.
         faults: while work goes on, a validator loses its power and a miner its links.
+        report: folder for a report of it; None for none.
     """
 
     root: Path
@@ -60,6 +63,13 @@ class DemoPlan:
     seed: int
     once: bool
     faults: bool
+    report: Path | None = None
+
+    def describe(self) -> str:
+        """Return what is asked for, a line each."""
+        wanted = (("peers", self.peers), ("tasks", self.tasks), ("seed", self.seed))
+        lines = [f"{name} = {value}" for name, value in wanted]
+        return "\n".join([*lines, f"faults = {str(self.faults).lower()}", ""])
 
     def check(self) -> None:
         """Check that the plan can be carried out, before anything of an earlier one is replaced.
@@ -102,7 +112,9 @@ async def _play(plan: DemoPlan, cluster: ProcessCluster, console: Console) -> bo
     workload = Workload.of_devnet(devnet, plan.seed, params, epochs)
     for line in explain_cast(devnet):
         console.print(line)
-    with Screen(console, devnet) as screen:
+    began_ms = devnet.read_now_ms()
+    watcher = Watcher(cluster)
+    with Screen(console) as screen:
         screen.say(f"starting {len(devnet.names)} processes")
         await cluster.start(on_ready=lambda name: screen.say(f"{name} is ready"))
 
@@ -118,31 +130,36 @@ async def _play(plan: DemoPlan, cluster: ProcessCluster, console: Console) -> bo
         async with trio.open_nursery() as nursery:
             if plan.faults:
                 nursery.start_soon(_disturb, cluster, screen)
-            view = await _watch(cluster, screen, {one.task_id for one in acknowledged})
+            view = await _watch(watcher, screen, {one.task_id for one in acknowledged})
         screen.say("comparing the peers")
         survey = await survey_devnet(cluster)
-    view = NetworkView(await Observer(cluster).look_at_peers(), view.tasks)
+    last = await watcher.look()
+    view = NetworkView(last.view.peers, view.tasks)
     verdicts = run_checks(survey)
     console.print()
     console.print(render_report(devnet, view, find_ledger(survey), verdicts))
     counts = view.count_tasks()
     is_complete = counts.get(COMPLETED, 0) == plan.tasks and is_paid(view)
     if not is_complete:
-        console.print("FAIL  not every task was completed and paid")
-    return is_complete and all(verdict.ok for verdict in verdicts)
+        verdicts.append(Verdict("paid", False, "not every task was completed and paid"))
+        console.print(render_verdicts(verdicts[-1:]))
+    if plan.report is not None:
+        record = RunRecord("minesync devnet demo", plan.describe(), began_ms, last, verdicts)
+        console.print(f"report: {write_reports(record, plan.report)[0]}", soft_wrap=True)
+    return all(verdict.ok for verdict in verdicts)
 
 
-async def _watch(cluster: ProcessCluster, screen: Screen, tasks: set[str]) -> NetworkView:
+async def _watch(watcher: Watcher, screen: Screen, tasks: set[str]) -> NetworkView:
     """Show the network until every task is over and every reward claimed, or time is up."""
-    observer = Observer(cluster)
     view = NetworkView(())
     with trio.move_on_after(FINISH_S):
         while True:
-            view = await observer.look()
-            screen.show(view)
-            if is_over(view, tasks):
+            snapshot = await watcher.look()
+            view = snapshot.view
+            screen.show(snapshot)
+            if is_settled(view, tasks):
                 return view
-            await trio.sleep(REFRESH_S)
+            await trio.sleep(LOOK_S)
     screen.say(f"given up after {FINISH_S:g} s")
     return view
 
@@ -162,22 +179,6 @@ async def _disturb(cluster: ProcessCluster, screen: Screen) -> None:
     screen.say("healed")
 
 
-def is_over(view: NetworkView, tasks: set[str]) -> bool:
-    """Tell whether nothing more will happen to these tasks."""
-    known = {task.task_id: task for task in view.tasks}
-    is_done = all(task in known and known[task].status in _OVER for task in tasks)
-    # A claim counts once it is sealed: before that its money is still in escrow.
-    return is_done and is_paid(view) and not any(peer.open for peer in view.peers)
-
-
-def is_paid(view: NetworkView) -> bool:
-    """Tell whether completed tasks have reward entries, and each is claimed or revoked."""
-    decided = [task for task in view.tasks if task.status == COMPLETED]
-    return all(task.entries for task in decided) and all(
-        entry.is_over for entry in view.list_entries()
-    )
-
-
 def find_ledger(survey: Survey) -> Ledger | None:
     """Return the ledger of the first peer."""
     return next((survey.ledgers[name] for name in survey.awake if name in survey.ledgers), None)
@@ -185,10 +186,11 @@ def find_ledger(survey: Survey) -> Ledger | None:
 
 def explain_cast(devnet: Devnet) -> Sequence[str]:
     """Return what a viewer should know before it begins."""
-    lines = [f"devnet of seed {devnet.manifest.seed} in {devnet.root}"]
-    for peer in devnet.manifest.peers:
+    lines = [f"devnet of seed {devnet.roster.seed} in {devnet.root}"]
+    for peer in devnet.roster.peers:
+        role = "liar" if peer.byzantine else peer.role
         seals = ", ends the epochs" if peer.seals else ""
-        lines.append(f"  {peer.name}  {peer.role + seals:28} {peer.url}")
+        lines.append(f"  {peer.name}  {role + seals:28} {peer.url}")
     return lines
 
 
@@ -197,7 +199,8 @@ def explain_play(devnet: Devnet) -> Sequence[str]:
     return (
         "",
         "It is still running. Try, each as `minesync devnet ...`:",
-        "  status --watch         what happens",
+        "  top                    what happens, here",
+        "  page                   what happens, in a browser, with buttons",
         "  load --tasks 10        more work",
         "  partition 'n1,n2|n3'   cut it in two; heal puts it together",
         "  kill n2, restart n2    a power cut, and the return",

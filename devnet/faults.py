@@ -1,133 +1,239 @@
-"""What can be done to a running devnet, one function for each fault.
+"""What can be done to a running devnet, one function for each deed, whichever provider runs it.
 
-Processes are killed, frozen and restarted by signals. Partitions are made inside the peers'
-transports, which each peer does to itself when its RPC is told; no root and no firewall is needed.
-Every fault is written to the devnet's events.
+Partitions and links are made inside the nodes' transports, which each node does to itself when its
+RPC is told; no root and no firewall is needed. Every deed is written to the devnet's events.
 """
 
-import signal
-from collections.abc import Awaitable, Callable, Sequence
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from devnet.cluster import ProcessCluster
-from devnet.errors import DevnetError
-from devnet.processes import KILL_S, is_alive, is_stopped, send_signal, wait_until
-
-Groups = Sequence[Sequence[str]]
-
-
-async def kill(cluster: ProcessCluster, name: str) -> None:
-    """End a peer as a power cut does: SIGKILL, nothing is written down.
-
-    Raises:
-        DevnetError: `unknown_peer`, `not_running`.
-    """
-    ref = cluster.require_running(name)
-    cluster.devnet.note_event("kill", peer=name)
-    send_signal(ref, signal.SIGKILL)
-    await wait_until(lambda: not is_alive(ref), KILL_S)
+from devnet.manifests.lineup import NodePlan, Pair, line_up, list_link_rules
+from devnet.provider import Provider, find_awake, require_awake
+from devnet.remote import GONE
+from devnet.roster import PeerSpec
+from node.rpc.client import RpcError
+from node.transport.fault_rules import IN, OUT, LinkRule
 
 
-async def pause(cluster: ProcessCluster, name: str) -> None:
-    """Freeze a peer; its connections stay open and fall silent.
+async def kill(provider: Provider, name: str) -> None:
+    """End a node as a power cut does: nothing is written down.
 
     Raises:
         DevnetError: `unknown_peer`, `not_running`.
     """
-    ref = cluster.require_running(name)
-    cluster.devnet.note_event("pause", peer=name)
-    send_signal(ref, signal.SIGSTOP)
-    await wait_until(lambda: is_stopped(ref), KILL_S)
+    await provider.kill(name)
+    provider.devnet.note_event("kill", peer=name)
 
 
-async def resume(cluster: ProcessCluster, name: str) -> None:
-    """Let a frozen peer go on.
+async def pause(provider: Provider, name: str) -> None:
+    """Freeze a node; its connections stay open and fall silent.
 
     Raises:
         DevnetError: `unknown_peer`, `not_running`.
     """
-    ref = cluster.require_running(name)
-    cluster.devnet.note_event("resume", peer=name)
-    send_signal(ref, signal.SIGCONT)
-    await wait_until(lambda: not is_stopped(ref), KILL_S)
+    await provider.pause(name)
+    provider.devnet.note_event("pause", peer=name)
 
 
-async def restart(cluster: ProcessCluster, name: str) -> None:
-    """Start a peer anew on its data, after ending it gently if it runs.
+async def resume(provider: Provider, name: str) -> None:
+    """Let a frozen node go on.
+
+    Raises:
+        DevnetError: `unknown_peer`, `not_running`.
+    """
+    await provider.resume(name)
+    provider.devnet.note_event("resume", peer=name)
+
+
+async def stop(provider: Provider, name: str) -> None:
+    """End a node gently; one that does not run stays as it is.
+
+    Raises:
+        DevnetError: `unknown_peer`.
+    """
+    provider.devnet.peer(name)
+    provider.devnet.note_event("stop", peer=name)
+    await provider.stop([name])
+
+
+async def start(provider: Provider, name: str, *, meets: bool = True) -> None:
+    """Start a node that is down, with the links that its manifest gives it.
+
+    Raises:
+        DevnetError: `unknown_peer`, `already_running`, `port_in_use`, `peer_died`, `not_ready`.
+    """
+    await provider.start([provider.devnet.peer(name).name], meets=meets)
+    await restore_links(provider, [name])
+
+
+async def restart(
+    provider: Provider, name: str, values: Mapping[str, Any] | None = None, *, meets: bool = True
+) -> None:
+    """Start a node anew on its data, after ending it gently if it runs.
+
+    Args:
+        provider: of the devnet.
+        name: of the node.
+        values: options that it has from then on, by dotted key.
+        meets: see `Provider.start`.
 
     Raises:
         DevnetError: `unknown_peer`, `port_in_use`, `peer_died`, `not_ready`.
     """
-    cluster.devnet.peer(name)
-    cluster.devnet.note_event("restart", peer=name)
-    await cluster.stop([name])
-    await cluster.start([name])
+    provider.devnet.peer(name)
+    provider.devnet.note_event("restart", peer=name, **({"set": dict(values)} if values else {}))
+    await provider.stop([name])
+    if values:
+        provider.reconfigure(name, values)
+    await start(provider, name, meets=meets)
 
 
-async def partition(cluster: ProcessCluster, groups: Groups) -> None:
-    """Cut the links between groups of peers; those within a group stay.
+async def add(provider: Provider, plan: NodePlan) -> PeerSpec:
+    """Bring a new node into the devnet and start it.
 
-    Peers that do not run, or are frozen, are cut off by the others.
+    Raises:
+        DevnetError: `peer_exists`, `no_spare`, and as `start`.
+    """
+    spec = provider.add(plan)
+    provider.devnet.note_event("add", peer=spec.name, role=spec.role)
+    await start(provider, spec.name)
+    return spec
+
+
+async def remove(provider: Provider, name: str) -> None:
+    """End a node and strike it off for good.
+
+    Raises:
+        DevnetError: `unknown_peer`.
+    """
+    provider.devnet.peer(name)
+    await provider.stop([name])
+    provider.remove(name)
+    provider.devnet.note_event("rm", peer=name)
+
+
+async def partition(
+    provider: Provider, groups: Sequence[Sequence[str]], *, one_way: bool = False
+) -> None:
+    """Cut the links between groups of nodes; those within a group stay.
+
+    Nodes that do not run yet, or are frozen, are cut off by the others.
+
+    Args:
+        provider: of the devnet.
+        groups: every node is in one of them.
+        one_way: of two groups, the second hears nothing of the first, which hears it as before.
 
     Raises:
         DevnetError: `nobody_told`.
-        RpcError: a peer refuses.
+        RpcError: a node refuses.
     """
-    cluster.devnet.note_event("partition", groups=[list(group) for group in groups])
+    awake = require_awake(provider)
+    ways = {"one_way": True} if one_way else {}
+    provider.devnet.note_event("partition", groups=[list(group) for group in groups], **ways)
     own = {name: group for group in groups for name in group}
-    peer_ids = {peer.name: peer.peer_id for peer in cluster.devnet.manifest.peers}
-    awake = find_awake(cluster)
-    if not awake:
-        raise DevnetError("nobody_told", "no peer that answers", "a running devnet")
+    peer_ids = {peer.name: peer.peer_id for peer in provider.devnet.roster.peers}
     for name in awake:
+        if one_way and name in groups[0]:
+            continue
         friends = [peer_ids[other] for other in own[name]]
-        others = [peer_ids[other] for other in cluster.devnet.names if other not in own[name]]
-        await cluster.remote(name).call("dev_partition", peers=others)
-        await cluster.remote(name).call("dev_heal", peers=friends)
+        others = [peer_ids[other] for other in provider.devnet.names if other not in own[name]]
+        await _tell(provider, name, "dev_partition", peers=others, **ways)
+        await _tell(provider, name, "dev_heal", peers=friends)
 
 
-async def heal(cluster: ProcessCluster) -> None:
-    """Allow every link again.
+async def heal(provider: Provider) -> None:
+    """Allow every link again; how fast it is does not change.
 
     Raises:
         DevnetError: `nobody_told`.
-        RpcError: a peer refuses.
+        RpcError: a node refuses.
     """
-    cluster.devnet.note_event("heal")
-    awake = find_awake(cluster)
-    if not awake:
-        raise DevnetError("nobody_told", "no peer that answers", "a running devnet")
+    awake = require_awake(provider)
+    provider.devnet.note_event("heal")
     for name in awake:
-        await cluster.remote(name).call("dev_heal")
+        await _tell(provider, name, "dev_heal")
 
 
-def find_awake(cluster: ProcessCluster) -> list[str]:
-    """Return the peers that run and are not frozen, in order."""
-    running = cluster.find_running()
-    return [
-        name for name in cluster.devnet.names if name in running and not is_stopped(running[name])
-    ]
+async def set_links(provider: Provider, pairs: Sequence[Pair], rule: LinkRule) -> None:
+    """Put a rule on what goes from the first to the second of each pair.
+
+    Raises:
+        DevnetError: `nobody_told`, `unknown_peer`.
+        RpcError: a node refuses.
+    """
+    require_awake(provider)
+    shown = dataclasses.asdict(rule)
+    provider.devnet.note_event("link", pairs=[list(pair) for pair in pairs], **shown)
+    for pair in pairs:
+        await _tell_link(provider, pair, rule, provider.devnet.names)
+
+
+async def restore_links(provider: Provider, names: Iterable[str]) -> None:
+    """Give nodes the links of the manifest: they have forgotten them while they were down.
+
+    Raises:
+        RpcError: a node refuses.
+    """
+    manifest = provider.devnet.read_manifest()
+    told = set(names)
+    for pair, rule in list_link_rules(manifest, line_up(manifest)).items():
+        if told.intersection(pair) and set(pair) <= set(provider.devnet.names):
+            await _tell_link(provider, pair, rule, told)
+
+
+async def set_clock(provider: Provider, name: str, offset_ms: int) -> None:
+    """Put the wall clock of a node wrong by so much; 0 puts it right.
+
+    Raises:
+        DevnetError: `unknown_peer`, `peer_silent`.
+        RpcError: it does not run.
+    """
+    await provider.remote(name).call("dev_clock", offset_ms=offset_ms)
+    provider.devnet.note_event("clock", peer=name, offset_ms=offset_ms)
+
+
+async def _tell_link(provider: Provider, pair: Pair, rule: LinkRule, told: Iterable[str]) -> None:
+    """Tell both ends of one way: the sender of its streams, the receiver of the gossip."""
+    source, target = (provider.devnet.peer(name) for name in pair)
+    awake = set(find_awake(provider)).intersection(told)
+    for own, other, way in ((source, target, OUT), (target, source, IN)):
+        if own.name in awake:
+            facts = dataclasses.asdict(rule)
+            await _tell(provider, own.name, "dev_link", peer_name=other.peer_id, ways=way, **facts)
+
+
+async def _tell(provider: Provider, name: str, method: str, **params: Any) -> None:
+    """Tell a node what to do to itself; one that is just starting or ending is left out."""
+    try:
+        await provider.remote(name).call(method, **params)
+    except RpcError as error:
+        if error.code not in GONE:
+            raise
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, for the command line and for plans of faults.
+    """One deed to one node, for the command line and for plans of faults.
 
     Attributes:
         name: of the command.
         text: what it does, for people.
-        apply_to: does it, to the peer of a name.
+        apply_to: does it, to the node of a name.
     """
 
     name: str
     text: str
-    apply_to: Callable[[ProcessCluster, str], Awaitable[None]]
+    apply_to: Callable[[Provider, str], Awaitable[None]]
 
 
 FAULTS: tuple[Fault, ...] = (
     Fault("kill", "End a peer as a power cut does.", kill),
+    Fault("stop", "End a peer gently.", stop),
+    Fault("start", "Start a peer that is down.", start),
     Fault("pause", "Freeze a peer; its connections stay open and fall silent.", pause),
     Fault("resume", "Let a frozen peer go on.", resume),
-    Fault("restart", "Start a peer anew on its data, after ending it gently if it runs.", restart),
 )
-"""Those that are done to one peer; `partition` and `heal` concern all of them."""
+"""Those that need nothing but a name."""

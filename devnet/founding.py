@@ -1,14 +1,15 @@
-"""Founds a devnet: for each peer a data directory with keys, genesis and configuration.
+"""Founds a devnet from a manifest: its genesis, its directory, and what each peer needs to run.
 
-Roles: the first peers validate, at least three, because a task wants three reviewers; the others
-mine. The first one seals, or the first few. A publisher may not answer its own task and a validator
-may not judge it, so the miners publish, each for the others (`devnet.load`).
+Usual roles: the first peers validate, at least three, because a task wants three reviewers; the
+others mine. The first one seals, or the first few. A publisher may not answer its own task and a
+validator may not judge it, so the miners publish, each for the others (`devnet.load`).
 """
 
+import dataclasses
 import secrets
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from devnet.errors import DevnetError
@@ -20,8 +21,22 @@ from devnet.genesis import (
     make_genesis,
     make_params,
 )
-from devnet.layout import PEERS_MAX, Devnet, Manifest, PeerSpec, choose_dials
+from devnet.layout import Devnet
+from devnet.manifests.lineup import Lineup, NodePlan
+from devnet.manifests.relations import check_relations
+from devnet.manifests.tables import (
+    MINER,
+    NODES_MAX,
+    PROCESS,
+    SIM,
+    VALIDATOR,
+    DevnetTable,
+    GenesisTable,
+    Manifest,
+    NodeTable,
+)
 from devnet.ports import HOST, PortReservation
+from devnet.roster import PeerSpec, Roster
 from node.config import (
     Config,
     DevConfig,
@@ -34,11 +49,14 @@ from node.config import (
     SyncConfig,
     WorkerConfig,
 )
+from node.config_load import build_config
 from node.config_show import render_commented
 from node.identity import compute_peer_id
 from node.keystore import create_key
 from node.private_files import create_private
-from protocol.genesis import SEALERS_MAX
+from protocol.charter_records import SEALERS_MAX
+from protocol.genesis import Genesis
+from protocol.params import NANO_PER_COIN
 
 NAME = "devnet"
 DEMO_NAME = "demo"
@@ -60,15 +78,49 @@ def choose_seed() -> int:
 
 
 def assign_roles(count: int) -> tuple[str, ...]:
-    """Return the role of each peer.
+    """Return the usual role of each of so many peers.
 
     Raises:
         DevnetError: `bad_count`.
     """
-    if not 1 <= count <= PEERS_MAX:
-        raise DevnetError("bad_count", f"{count} peers", f"1 to {PEERS_MAX}")
+    if not 1 <= count <= NODES_MAX:
+        raise DevnetError("bad_count", f"{count} peers", f"1 to {NODES_MAX}")
     validators = min(count, max(VALIDATORS_MIN, min(count // 2, VALIDATORS_MAX)))
-    return ("validator",) * validators + ("miner",) * (count - validators)
+    return (VALIDATOR,) * validators + (MINER,) * (count - validators)
+
+
+def make_manifest(
+    count: int,
+    seed: int,
+    overrides: Mapping[str, int] | None = None,
+    name: str = NAME,
+    sealers: int = 1,
+) -> Manifest:
+    """Return the manifest of a devnet of `count` peers in their usual roles.
+
+    Args:
+        count: of peers.
+        seed: all keys come from it.
+        overrides: of single parameters of the network, by name.
+        name: of the network.
+        sealers: how many of the peers end the epochs together; of 3f + 1 of them f may fail.
+
+    Raises:
+        DevnetError: `bad_count`, `bad_sealers`, `bad_seed`, `unknown_param`, `bad_param`.
+    """
+    roles = assign_roles(count)
+    if not 0 <= seed <= SEED_MAX:
+        raise DevnetError("bad_seed", seed, f"0 to {SEED_MAX}")
+    if not 1 <= sealers <= min(count, SEALERS_MAX):
+        wanted = f"1 to {min(count, SEALERS_MAX)}"
+        raise DevnetError("bad_sealers", f"{sealers} sealers of {count} peers", wanted)
+    make_params(overrides)
+    names = [f"n{place + 1}" for place in range(count)]
+    return Manifest(
+        devnet=DevnetTable(name=name, seed=seed),
+        genesis=GenesisTable(sealers=tuple(names[:sealers]), params=dict(overrides or {})),
+        node={peer: NodeTable(role=role) for peer, role in zip(names, roles, strict=True)},
+    )
 
 
 def found_devnet(
@@ -79,59 +131,86 @@ def found_devnet(
     name: str = NAME,
     sealers: int = 1,
 ) -> Devnet:
-    """Make the directory of a devnet of `count` peers.
+    """Make the directory of a devnet of `count` peers; the arguments are those of `make_manifest`.
+
+    Raises:
+        DevnetError: as `make_manifest` and `found`.
+    """
+    return found(root, make_manifest(count, seed, overrides, name, sealers))
+
+
+def found(root: Path, manifest: Manifest) -> Devnet:
+    """Make the directory of a devnet.
 
     Args:
         root: a folder that is new or empty.
-        count: of peers.
-        seed: all keys come from it; so do the ports that are tried first.
-        overrides: of single parameters of the network, by name.
-        name: of the network.
-        sealers: how many of the peers end the epochs together; of 3f + 1 of them f may fail.
+        manifest: what to make; without a seed one is chosen.
 
     Raises:
-        DevnetError: `bad_count`, `bad_sealers`, `bad_seed`, `unknown_param`, `bad_param`,
-            `devnet_exists`, `not_a_devnet`, `no_free_port`.
+        ManifestError: what its tables say does not fit together.
+        DevnetError: `devnet_exists`, `not_a_devnet`, `no_free_port`, `port_in_use`.
         KeyFileError: the folder cannot be used.
     """
-    roles = assign_roles(count)
-    if not 0 <= seed <= SEED_MAX:
-        raise DevnetError("bad_seed", seed, f"0 to {SEED_MAX}")
-    if not 1 <= sealers <= min(count, SEALERS_MAX):
-        wanted = f"1 to {min(count, SEALERS_MAX)}"
-        raise DevnetError("bad_sealers", f"{sealers} sealers of {count} peers", wanted)
-    names = [f"n{place + 1}" for place in range(count)]
-    genesis = make_genesis(name, seed, names, names[:sealers], make_params(overrides))
-    with PortReservation.find(2 * count, str(root)) as reservation:
-        peers = tuple(
-            PeerSpec(
-                name=peer,
-                role=roles[place],
-                seals=place < sealers,
-                p2p_port=reservation.ports[place],
-                rpc_port=reservation.ports[count + place],
-                peer_id=compute_peer_id(derive_key(seed, "identity", peer)),
-                account=derive_address(seed, peer).hex(),
-            )
-            for place, peer in enumerate(names)
-        )
-        devnet = Devnet.create(root, Manifest(name, seed, genesis.network.hex(), peers))
-        devnet.genesis_path.write_bytes(genesis.to_bytes())
-        for place, spec in enumerate(peers):
-            _write_peer(devnet, spec, [peers[dialed] for dialed in choose_dials(place, count)])
+    lineup = check_relations(manifest)
+    table = manifest.devnet
+    seed = choose_seed() if table.seed is None else table.seed
+    manifest = dataclasses.replace(manifest, devnet=dataclasses.replace(table, seed=seed))
+    genesis = _make_genesis(manifest, seed, lineup)
+    ports = _choose_ports(manifest, lineup, root)
+    peers = tuple(make_spec(plan, seed, *ports[place]) for place, plan in enumerate(lineup.nodes))
+    roster = Roster(table.name, table.provider, seed, genesis.network.hex(), peers)
+    devnet = Devnet.create(root, roster, manifest)
+    devnet.genesis_path.write_bytes(genesis.to_bytes())
+    if table.provider == PROCESS:
+        for plan in lineup.nodes:
+            write_peer(devnet, roster.peer(plan.name), make_peer_config(roster, plan))
     return devnet
 
 
-def make_config(peer: PeerSpec, dials: list[PeerSpec]) -> Config:
-    """Return the configuration of a peer that dials others of its devnet."""
-    mines, validates = peer.role == "miner", peer.role == "validator"
+def make_spec(plan: NodePlan, seed: int, p2p_port: int, rpc_port: int, key: str = "") -> PeerSpec:
+    """Return the peer of a node.
+
+    Args:
+        plan: the node.
+        seed: of the devnet.
+        p2p_port: of the node; 0 in memory.
+        rpc_port: likewise.
+        key: the name from which the key of its account is derived; its own by default.
+    """
+    return PeerSpec(
+        name=plan.name,
+        role=plan.table.role,
+        seals=plan.seals,
+        p2p_port=p2p_port,
+        rpc_port=rpc_port,
+        peer_id=compute_peer_id(derive_key(seed, "identity", plan.name)),
+        account=derive_address(seed, key or plan.name).hex(),
+        key=key or plan.name,
+        dials=plan.dials,
+        byzantine=plan.table.byzantine,
+        exe=plan.table.exe,
+        env=plan.table.env,
+    )
+
+
+def make_peer_config(roster: Roster, plan: NodePlan) -> Config:
+    """Return the configuration of a node with what its manifest says."""
+    config = make_config(roster.peer(plan.name), [roster.peer(name) for name in plan.dials])
+    values = {**plan.table.config, "dev.clock_offset_ms": plan.table.clock_offset_ms}
+    return build_config(values, config)
+
+
+def make_config(peer: PeerSpec, dials: Iterable[PeerSpec]) -> Config:
+    """Return the usual configuration of a peer that dials others of its devnet."""
+    mines, validates = peer.role == MINER, peer.role == VALIDATOR
+    dialed = tuple(one.address for one in dials)
     return Config(
         p2p=P2pConfig(
             listen=f"/ip4/{HOST}/tcp/{peer.p2p_port}",
-            bootstrap=tuple(dialed.address for dialed in dials),
-            max_peers=2 * PEERS_MAX,
-            outbound_peers=len(dials),
-            peers_per_address=2 * PEERS_MAX,
+            bootstrap=dialed,
+            max_peers=2 * NODES_MAX,
+            outbound_peers=len(dialed),
+            peers_per_address=2 * NODES_MAX,
         ),
         rpc=RpcConfig(host=HOST, port=peer.rpc_port, requests_per_s=REQUESTS_PER_S),
         log=LogConfig(format="console"),
@@ -140,10 +219,7 @@ def make_config(peer: PeerSpec, dials: list[PeerSpec]) -> Config:
         ),
         sync=SyncConfig(status_interval_ms=STATUS_INTERVAL_MS),
         roles=RolesConfig(
-            account=peer.account,
-            miner=mines,
-            validator=validates,
-            stake_max=BALANCE_NANO,
+            account=peer.account, miner=mines, validator=validates, stake_max=BALANCE_NANO
         ),
         worker=WorkerConfig(
             command=_build_command(SOLVER) if mines else "",
@@ -154,22 +230,68 @@ def make_config(peer: PeerSpec, dials: list[PeerSpec]) -> Config:
     )
 
 
-def _build_command(module: str) -> str:
-    # -P: a worker runs where the node does, and that folder may hold modules of the same names.
-    return shlex.join([sys.executable, "-P", "-m", module])
+def write_peer(devnet: Devnet, peer: PeerSpec, config: Config) -> None:
+    """Write the data directory of a peer: keys, genesis, configuration.
 
-
-def _write_peer(devnet: Devnet, peer: PeerSpec, dials: list[PeerSpec]) -> None:
+    Raises:
+        KeyFileError: it cannot be made.
+    """
     paths = devnet.data_paths(peer.name)
-    seed = devnet.manifest.seed
+    seed = devnet.roster.seed
     create_private(paths.identity, derive_key(seed, "identity", peer.name))
     # In the open: whoever knows the seed, which is no secret, can compute it.
     create_key(
         paths.keys,
         None,
-        seed=derive_key(seed, "account", peer.name),
+        seed=derive_key(seed, "account", peer.key),
         description=f"devnet {peer.name}",
         allow_unencrypted=True,
     )
     paths.genesis.write_bytes(devnet.genesis_path.read_bytes())
-    paths.config.write_text(render_commented(make_config(peer, dials)), encoding="utf-8")
+    write_config(devnet, peer.name, config)
+
+
+def write_config(devnet: Devnet, name: str, config: Config) -> None:
+    """Write the configuration that a peer starts with."""
+    devnet.data_paths(name).config.write_text(render_commented(config), encoding="utf-8")
+
+
+def list_spares(manifest: Manifest) -> tuple[str, ...]:
+    """Return the names from which the keys of spare accounts are derived."""
+    return tuple(f"spare{place + 1}" for place in range(manifest.genesis.spare_accounts))
+
+
+def _make_genesis(manifest: Manifest, seed: int, lineup: Lineup) -> Genesis:
+    return make_genesis(
+        manifest.devnet.name,
+        seed,
+        [*lineup.names, *list_spares(manifest)],
+        [one.name for one in lineup.nodes if one.seals],
+        make_params(manifest.genesis.params),
+        manifest.genesis.balance * NANO_PER_COIN,
+    )
+
+
+def _choose_ports(manifest: Manifest, lineup: Lineup, root: Path) -> list[tuple[int, int]]:
+    """Return the ports of each node for peers and for the operator; 0 in a simulation."""
+    if manifest.devnet.provider == SIM:
+        return [(0, 0)] * len(lineup.nodes)
+    base = manifest.devnet.base_port
+    wanted: list[int] = []
+    for place, one in enumerate(lineup.nodes):
+        own = (one.table.p2p_port, one.table.rpc_port)
+        by_place = (base + 2 * place, base + 2 * place + 1) if base else (0, 0)
+        wanted += [chosen or usual for chosen, usual in zip(own, by_place, strict=True)]
+    # Held meanwhile, so that a search does not find one that somebody asked for.
+    with (
+        PortReservation.hold(tuple(port for port in wanted if port)),
+        PortReservation.find(wanted.count(0), str(root)) as free,
+    ):
+        found_ports = iter(free.ports)
+        ports = [port or next(found_ports) for port in wanted]
+    return list(zip(ports[::2], ports[1::2], strict=True))
+
+
+def _build_command(module: str) -> str:
+    # -P: a worker runs where the node does, and that folder may hold modules of the same names.
+    return shlex.join([sys.executable, "-P", "-m", module])

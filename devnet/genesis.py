@@ -53,7 +53,12 @@ def make_params(overrides: Mapping[str, int] | None = None) -> Params:
 
 
 def make_genesis(
-    name: str, seed: int, accounts: Sequence[str], sealers: Sequence[str], params: Params
+    name: str,
+    seed: int,
+    accounts: Sequence[str],
+    sealers: Sequence[str],
+    params: Params,
+    balance: int = BALANCE_NANO,
 ) -> Genesis:
     """Return the genesis in which every named account is rich and `sealers` end the epochs.
 
@@ -63,6 +68,7 @@ def make_genesis(
         accounts: names of the peers.
         sealers: those of them that seal.
         params: of the network.
+        balance: nano-units of each account.
 
     Raises:
         DevnetError: `bad_genesis`.
@@ -72,7 +78,7 @@ def make_genesis(
         name=name,
         salt=derive_key(seed, "salt", name),
         params=params,
-        allocations=tuple(Allocation(address, BALANCE_NANO) for address in addresses),
+        allocations=tuple(Allocation(address, balance) for address in addresses),
         sealers=tuple(sorted(derive_address(seed, one) for one in sealers)),
     )
     try:

@@ -3,6 +3,7 @@
 ROOT/                 ./.devnet, or MINESYNC_DEVNET_DIR
   devnet.json         everything a script needs: ports, URLs, paths, process numbers (0600)
   devnet.lock         held while devnet.json is rewritten
+  manifest.toml       what was asked for
   genesis.cbor        the network
   n1/ n2/ ...         the data directory of each peer, as `minesync run --data-dir` wants it
   logs/n1.log ...     what each peer wrote to stdout and stderr, over all its runs
@@ -16,71 +17,26 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from devnet.errors import DevnetError
+from devnet.manifests.reader import load_manifest
+from devnet.manifests.tables import Manifest
+from devnet.manifests.writer import write_manifest
 from devnet.processes import ProcessRef
+from devnet.roster import PeerSpec, Roster, read_spec
+from node.clock import read_wall_ms
 from node.paths import DataPaths
 from node.private_files import make_private_folder, read_private, replace_private
 
-FORMAT = "minesync-devnet/1"
+FORMAT = "minesync-devnet/2"
 DIRECTORY_VARIABLE = "MINESYNC_DEVNET_DIR"
 DEFAULT_DIRECTORY = ".devnet"
-PEERS_MAX = 64
-MANIFEST_BYTES_MAX = 1 << 20
+ROSTER_BYTES_MAX = 1 << 20
 LOG_TAIL_BYTES = 8_192
-
-ROLES = ("validator", "miner", "observer")
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSpec:
-    """One peer, as it was when the devnet was made.
-
-    Attributes:
-        name: n1, n2, ...
-        role: validator, miner or observer.
-        seals: it ends the epochs.
-        peer_id: its name among peers.
-        account: address of its account, 64 hex digits.
-    """
-
-    name: str
-    role: str
-    seals: bool
-    p2p_port: int
-    rpc_port: int
-    peer_id: str
-    account: str
-
-    @property
-    def address(self) -> str:
-        """The multiaddr that others dial."""
-        return f"/ip4/127.0.0.1/tcp/{self.p2p_port}/p2p/{self.peer_id}"
-
-    @property
-    def url(self) -> str:
-        """Where its RPC answers."""
-        return f"http://127.0.0.1:{self.rpc_port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What devnet.json says, but for the processes.
-
-    Attributes:
-        seed: all keys come from it.
-        network: the network id, 16 hex digits.
-    """
-
-    name: str
-    seed: int
-    network: str
-    peers: tuple[PeerSpec, ...]
 
 
 def find_root(chosen: Path | None = None) -> Path:
@@ -93,15 +49,17 @@ class Devnet:
 
     Attributes:
         root: its directory.
-        manifest: its peers; never changes.
+        roster: its peers.
+        read_now_ms: the clock of its events.
     """
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
+    def __init__(self, root: Path, roster: Roster) -> None:
         self.root = root
-        self.manifest = manifest
+        self.roster = roster
+        self.read_now_ms: Callable[[], int] = read_wall_ms
 
     @classmethod
-    def create(cls, root: Path, manifest: Manifest) -> "Devnet":
+    def create(cls, root: Path, roster: Roster, manifest: Manifest) -> "Devnet":
         """Write the directory of a new devnet.
 
         Raises:
@@ -114,7 +72,8 @@ class Devnet:
             raise DevnetError("not_a_devnet", f"{root} with other files", "a new or empty folder")
         make_private_folder(root)
         (root / "logs").mkdir()
-        devnet = cls(root, manifest)
+        devnet = cls(root, roster)
+        (root / "manifest.toml").write_text(write_manifest(manifest), encoding="utf-8")
         with devnet._locked():
             devnet._write({})
         return devnet
@@ -134,7 +93,7 @@ class Devnet:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all peers, in order."""
-        return tuple(peer.name for peer in self.manifest.peers)
+        return self.roster.names
 
     def peer(self, name: str) -> PeerSpec:
         """Return the peer of a name.
@@ -142,14 +101,37 @@ class Devnet:
         Raises:
             DevnetError: `unknown_peer`.
         """
-        for peer in self.manifest.peers:
-            if peer.name == name:
-                return peer
-        raise DevnetError("unknown_peer", repr(name[:32]), ", ".join(self.names))
+        return self.roster.peer(name)
 
     def peers_of(self, role: str) -> tuple[PeerSpec, ...]:
         """Return the peers of a role, in order."""
-        return tuple(peer for peer in self.manifest.peers if peer.role == role)
+        return tuple(peer for peer in self.roster.peers if peer.role == role)
+
+    def read_manifest(self) -> Manifest:
+        """Return what was asked for when the devnet was made.
+
+        Raises:
+            ManifestError: somebody has changed the file.
+        """
+        return load_manifest(str(self.root / "manifest.toml"))
+
+    def add_peer(self, spec: PeerSpec) -> None:
+        """Write down one more peer."""
+        self._change_roster(lambda roster: roster.with_peer(spec))
+
+    def change_peer(self, name: str, **changes: Any) -> None:
+        """Write down that something of a peer is different from now on.
+
+        Raises:
+            DevnetError: `unknown_peer`.
+        """
+        changed = dataclasses.replace(self.peer(name), **changes)
+        self._change_roster(lambda roster: roster.replace_peer(changed))
+
+    def remove_peer(self, name: str) -> None:
+        """Strike a peer off and delete all that is its own; it must not run."""
+        self._change_roster(lambda roster: roster.without_peer(name))
+        shutil.rmtree(self.root / name, ignore_errors=True)
 
     def data_paths(self, name: str) -> DataPaths:
         """Return the files of a peer."""
@@ -190,7 +172,8 @@ class Devnet:
 
     def note_event(self, event: str, **facts: Any) -> None:
         """Add a line to the events."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = datetime.fromtimestamp(self.read_now_ms() / 1_000, UTC)
+        at = now.isoformat(timespec="milliseconds")
         line = json.dumps({"at": at, "event": event, **facts})
         with self.events_path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -212,6 +195,13 @@ class Devnet:
         Devnet.load(self.root)
         shutil.rmtree(self.root)
 
+    def _change_roster(self, change: Callable[[Roster], Roster]) -> None:
+        with self._locked():
+            roster, processes = _parse(self.root, _read(self.root))
+            self.roster = change(roster)
+            left = {name: ref for name, ref in processes.items() if name in self.names}
+            self._write(left)
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.root / "devnet.lock").open("a") as file:
@@ -220,7 +210,7 @@ class Devnet:
 
     def _write(self, processes: dict[str, ProcessRef]) -> None:
         peers: dict[str, Any] = {}
-        for peer in self.manifest.peers:
+        for peer in self.roster.peers:
             paths, ref = self.data_paths(peer.name), processes.get(peer.name)
             peers[peer.name] = {
                 **dataclasses.asdict(peer),
@@ -234,73 +224,46 @@ class Devnet:
             }
         document = {
             "format": FORMAT,
-            "name": self.manifest.name,
-            "seed": self.manifest.seed,
-            "network": self.manifest.network,
+            "name": self.roster.name,
+            "provider": self.roster.provider,
+            "seed": self.roster.seed,
+            "network": self.roster.network,
             "genesis": str(self.genesis_path),
+            "manifest": str(self.root / "manifest.toml"),
             "peers": peers,
         }
         text = json.dumps(document, indent=2) + "\n"
         replace_private(self.root / "devnet.json", text.encode("utf-8"))
 
 
-def parse_groups(devnet: Devnet, text: str) -> tuple[tuple[str, ...], ...]:
-    """Return the groups of `n1,n2|n3`: peers that are not named are together in one more.
-
-    Raises:
-        DevnetError: `unknown_peer`, `bad_groups`.
-    """
-    groups = [tuple(one.strip() for one in part.split(",")) for part in text.split("|")]
-    named = [devnet.peer(name).name for group in groups for name in group]
-    if len(set(named)) < len(named):
-        raise DevnetError("bad_groups", "a peer that is named twice", "each in one group")
-    rest = tuple(name for name in devnet.names if name not in named)
-    if rest:
-        groups.append(rest)
-    if len(groups) < 2:
-        raise DevnetError("bad_groups", "everybody in one group", "two groups, such as n1,n2|n3")
-    return tuple(groups)
-
-
-def choose_dials(place: int, count: int) -> Sequence[int]:
-    """Return the places of the peers that the peer at `place` of `count` dials.
-
-    All of them are lower, so no two peers dial each other at once. Few peers all know each other,
-    so that either side of any partition is connected; among many, each dials four, and halving
-    keeps the way to the first one short.
-    """
-    if count <= 8:
-        return range(place)
-    return sorted(
-        {near for near in (place - 1, place - 2, place // 2, place // 3) if near >= 0} - {place}
-    )
-
-
 def _read(root: Path) -> Any:
-    data = read_private(root / "devnet.json", MANIFEST_BYTES_MAX)
+    data = read_private(root / "devnet.json", ROSTER_BYTES_MAX)
     try:
         return json.loads(data)
     except ValueError as error:
         raise _malformed(root, "no JSON") from error
 
 
-def _parse(root: Path, document: Any) -> tuple[Manifest, dict[str, ProcessRef]]:
+def _parse(root: Path, document: Any) -> tuple[Roster, dict[str, ProcessRef]]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _malformed(root, "another format")
-    fields = [field.name for field in dataclasses.fields(PeerSpec)]
     processes: dict[str, ProcessRef] = {}
     peers: list[PeerSpec] = []
     try:
         for name, entry in document["peers"].items():
-            peers.append(PeerSpec(**{field: entry[field] for field in fields}))
+            peers.append(read_spec(entry))
             if entry["pid"] is not None:
                 processes[name] = ProcessRef(int(entry["pid"]), str(entry["start_mark"]))
-        manifest = Manifest(
-            str(document["name"]), int(document["seed"]), str(document["network"]), tuple(peers)
+        roster = Roster(
+            name=str(document["name"]),
+            provider=str(document["provider"]),
+            seed=int(document["seed"]),
+            network=str(document["network"]),
+            peers=tuple(peers),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(root, f"{type(error).__name__} {error}") from error
-    return manifest, processes
+    return roster, processes
 
 
 def _malformed(root: Path, found: str) -> DevnetError:

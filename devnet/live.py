@@ -1,42 +1,33 @@
 """A devnet while it runs: a picture that renews itself on a terminal, plain lines elsewhere."""
 
-import json
-from collections.abc import Sequence
 from types import TracebackType
 
 import trio
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from devnet.layout import Devnet
-from devnet.observe import NetworkView
-from devnet.report import render_peers, render_tasks
+from devnet.report import render_tasks
+from devnet.top import draw_top
+from devnet.watch.links import list_faults
+from devnet.watch.snapshot import Snapshot
 
-REFRESH_S = 0.5
-EVENTS_SHOWN = 5
-EVENTS_BYTES_MAX = 8_192
 QUIET_EPOCHS = 10
 """Plain lines: one at least so often, even if no task has moved."""
-_BAR_WIDTH = 30
 
 
 class Screen:
-    """Shows views of a devnet as they come. Use it in a `with`.
+    """Shows a devnet as it is seen, again and again. Use it in a `with`.
 
     Args:
         console: where it is shown; on one that is no terminal a line is written for each change.
-        devnet: whose events are shown, too.
+        is_whole: the picture takes the whole terminal, which is as before afterwards; else it
+            stands below what was written, and is gone at the end.
     """
 
-    def __init__(self, console: Console, devnet: Devnet) -> None:
+    def __init__(self, console: Console, *, is_whole: bool = False) -> None:
         self._console = console
-        self._devnet = devnet
-        # Gone at the end: the report that follows says it all again.
         self._live = (
-            Live(console=console, auto_refresh=False, transient=True)
+            Live(console=console, auto_refresh=False, transient=not is_whole, screen=is_whole)
             if console.is_terminal
             else None
         )
@@ -44,13 +35,18 @@ class Screen:
         self._last_line = ""
         self._last_epoch = -QUIET_EPOCHS
 
-    def show(self, view: NetworkView) -> None:
-        """Show a view in the place of the one before."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a snapshot in the place of the one before."""
         if self._live is not None:
-            self._live.update(self._draw(view), refresh=True)
+            width, height = self._console.size
+            # The last line stays free: writing into its last column would scroll.
+            self._live.update(draw_top(snapshot, width, height - 1), refresh=True)
             return
-        epoch = max((peer.epoch for peer in view.peers), default=0)
-        line = render_tasks(view)
+        epoch = max((peer.epoch for peer in snapshot.view.peers), default=0)
+        line = render_tasks(snapshot.view)
+        faults = list_faults(snapshot)
+        if faults:
+            line += f"; in force: {', '.join(faults)}"
         if line != self._last_line or epoch >= self._last_epoch + QUIET_EPOCHS:
             self._last_line, self._last_epoch = line, epoch
             self._print(f"epoch {epoch:3d}  {line}")
@@ -77,54 +73,3 @@ class Screen:
         elapsed_s = trio.current_time() - self._began_s
         # Lines are not cut where a file has no columns.
         self._console.print(f"{elapsed_s:6.1f} s  {text}", soft_wrap=True)
-
-    def _draw(self, view: NetworkView) -> RenderableType:
-        parts: list[RenderableType] = [render_peers(view.peers), "", draw_tasks(view)]
-        events = read_events(self._devnet, EVENTS_SHOWN)
-        if events:
-            parts += ["", *(Text(line, style="dim") for line in events)]
-        return Group(*parts)
-
-
-def draw_tasks(view: NetworkView) -> RenderableType:
-    """Return a bar for the tasks in each status and for the rewards."""
-    counts = view.count_tasks()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right")
-    table.add_column(width=_BAR_WIDTH)
-    for status in sorted(counts):
-        bar = ProgressBar(total=max(1, len(view.tasks)), completed=counts[status])
-        table.add_row(status.replace("_", " "), str(counts[status]), bar)
-    entries = view.list_entries()
-    if entries:
-        claimed = sum(entry.state == "claimed" for entry in entries)
-        bar = ProgressBar(total=len(entries), completed=claimed)
-        table.add_row("rewards claimed", f"{claimed}/{len(entries)}", bar)
-    if not counts:
-        table.add_row("no tasks", "0", "")
-    return table
-
-
-def read_events(devnet: Devnet, lines_max: int) -> Sequence[str]:
-    """Return the last events of a devnet, a line each."""
-    try:
-        with devnet.events_path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - EVENTS_BYTES_MAX))
-            text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return []
-    shown = []
-    for line in text.split("\n")[-lines_max - 1 : -1]:
-        try:
-            facts = json.loads(line)
-        except ValueError:
-            # The first line of the last bytes may have lost its beginning.
-            continue
-        at = str(facts.pop("at"))[11:19]
-        event = facts.pop("event")
-        groups = " | ".join(" ".join(group) for group in facts.pop("groups", []))
-        rest = " ".join(f"{value}" for name, value in facts.items() if name == "peer")
-        shown.append(f"{at} {event} {rest}{groups}".rstrip())
-    return shown

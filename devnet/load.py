@@ -14,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from devnet.cluster import ProcessCluster
+import trio
+
 from devnet.errors import DevnetError
 from devnet.layout import Devnet
+from devnet.provider import Provider
 from node.rpc.client import RpcError
 from protocol.params import NANO_PER_COIN, Params
 from protocol.task_types import Complexity, Difficulty
@@ -173,18 +175,27 @@ class Workload:
 
 
 async def publish_all(
-    cluster: ProcessCluster,
+    provider: Provider,
     publications: Iterable[Publication],
     on_result: Callable[[Publication, Acknowledged | RpcError | DevnetError], None],
+    pause_s: float = 0.0,
 ) -> list[Acknowledged]:
     """Publish one after the other; return those that were acknowledged, which are written down.
 
     A peer that is down or refuses does not stop the others; `on_result` hears of it.
+
+    Args:
+        provider: of the devnet.
+        publications: what to publish.
+        on_result: told of each.
+        pause_s: between two.
     """
     done: list[Acknowledged] = []
-    for publication in publications:
+    for place, publication in enumerate(publications):
+        if place and pause_s:
+            await trio.sleep(pause_s)
         try:
-            reply = await cluster.remote(publication.publisher).call(
+            reply = await provider.remote(publication.publisher).call(
                 "task_publish",
                 limit_s=PUBLISH_S,
                 terms=publication.terms,
@@ -196,7 +207,7 @@ async def publish_all(
         acknowledged = Acknowledged(
             publication.publisher, publication.source, str(reply["task_id"]), str(reply["tx_id"])
         )
-        _record(cluster.devnet, acknowledged)
+        _record(provider.devnet, acknowledged)
         done.append(acknowledged)
         on_result(publication, acknowledged)
     return done

@@ -1,25 +1,35 @@
 """What can be seen of a running devnet, as plain records; nothing here changes anything."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
-from devnet.layout import PeerSpec
-from devnet.processes import is_stopped, read_memory_bytes
+from devnet.provider import DOWN, PAUSED, UP, Provider, call_each
 from devnet.remote import Remote
+from devnet.roster import PeerSpec
 from node.rpc.client import RpcError
 
 OBSERVE_S = 2.0
 """For one look; a peer that is busier than that is shown as silent."""
 
-UP = "up"
-DOWN = "down"
-PAUSED = "paused"
 SILENT = "silent"
 ALARM = "alarm"
 
 COMPLETED = "completed"
+TASK_ORDER = (
+    "published",
+    "in_progress",
+    "answers_submitted",
+    "under_validation",
+    "completed",
+    "expired",
+    "disputed",
+    "cancelled",
+)
+"""The statuses of tasks in the order of their lives."""
+OVER = frozenset({COMPLETED, "expired", "cancelled"})
+"""Statuses of tasks to which nothing more happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +118,23 @@ class Observer:
     """Looks at a devnet again and again; what cannot change any more is asked for once.
 
     Args:
-        cluster: the devnet.
+        provider: of the devnet.
     """
 
-    def __init__(self, cluster: ProcessCluster) -> None:
-        self._cluster = cluster
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
         self._paid: dict[str, TaskView] = {}
 
     async def look_at_peers(self) -> tuple[PeerView, ...]:
         """Return what every peer says of itself."""
-        cluster = self._cluster
-        specs = {peer.name: peer for peer in cluster.devnet.manifest.peers}
+        provider = self._provider
+        states = provider.read_states()
 
         async def ask(remote: Remote) -> PeerView:
-            return await observe_peer(cluster, specs[remote.name])
+            spec = provider.devnet.peer(remote.name)
+            return await observe_peer(provider, spec, states[remote.name])
 
-        views = await cluster.call_each(cluster.devnet.names, ask)
+        views = await call_each(provider, provider.devnet.names, ask)
         return tuple(views.values())
 
     async def look(self) -> NetworkView:
@@ -139,7 +150,7 @@ class Observer:
         return NetworkView(peers)
 
     async def _look_at_tasks(self, name: str) -> tuple[TaskView, ...]:
-        remote = self._cluster.remote(name)
+        remote = self._provider.remote(name)
         tasks: list[TaskView] = []
         async for item in remote.iterate("task_list"):
             task_id, status = str(item["task_id"]), str(item["status"])
@@ -155,16 +166,15 @@ class Observer:
         return tuple(tasks)
 
 
-async def observe_peer(cluster: ProcessCluster, spec: PeerSpec) -> PeerView:
-    """Return what one peer says of itself."""
-    ref = cluster.find_running().get(spec.name)
-    if ref is None:
+async def observe_peer(provider: Provider, spec: PeerSpec, state: str) -> PeerView:
+    """Return what one peer, which is up, down or paused, says of itself."""
+    if state == DOWN:
         return PeerView(spec.name, spec.role, DOWN)
-    memory_bytes = read_memory_bytes(ref)
-    if is_stopped(ref):
+    memory_bytes = provider.read_memory_bytes(spec.name)
+    if state == PAUSED:
         return PeerView(spec.name, spec.role, PAUSED, memory_bytes=memory_bytes)
     try:
-        status = await cluster.remote(spec.name).call("node_status", limit_s=OBSERVE_S)
+        status = await provider.remote(spec.name).call("node_status", limit_s=OBSERVE_S)
     except (RpcError, DevnetError):
         return PeerView(spec.name, spec.role, SILENT, memory_bytes=memory_bytes)
     return read_status(spec, status, memory_bytes)
@@ -209,4 +219,20 @@ async def observe_entries(remote: Remote, task_id: str) -> tuple[RewardView, ...
         )
         for distribution in task["rewards"]
         for entry in distribution["entries"]
+    )
+
+
+def is_settled(view: NetworkView, tasks: Collection[str] = ()) -> bool:
+    """Tell whether nothing more will happen to any task; `tasks` must be known, too."""
+    known = {task.task_id: task.status for task in view.tasks}
+    is_done = known.keys() >= set(tasks) and all(status in OVER for status in known.values())
+    # A claim counts once it is sealed: before that its money is still in escrow.
+    return is_done and is_paid(view) and not any(peer.open for peer in view.peers)
+
+
+def is_paid(view: NetworkView) -> bool:
+    """Tell whether completed tasks have reward entries, and each is claimed or revoked."""
+    decided = [task for task in view.tasks if task.status == COMPLETED]
+    return all(task.entries for task in decided) and all(
+        entry.is_over for entry in view.list_entries()
     )

@@ -8,6 +8,7 @@ taken, while a peer, which sets that mark before it binds, gets it.
 
 import socket
 import zlib
+from collections.abc import Collection
 from types import TracebackType
 
 from devnet.errors import DevnetError
@@ -29,8 +30,13 @@ class PortReservation:
         self.ports = tuple(int(held.getsockname()[1]) for held in sockets)
 
     @classmethod
-    def find(cls, count: int, hint: str) -> "PortReservation":
+    def find(cls, count: int, hint: str, taken: Collection[int] = ()) -> "PortReservation":
         """Hold `count` free ports; the same hint looks at the same place first.
+
+        Args:
+            count: how many.
+            hint: any text.
+            taken: ports that belong to somebody who does not run now.
 
         Raises:
             DevnetError: `no_free_port`.
@@ -41,7 +47,8 @@ class PortReservation:
         for step in range(span):
             if len(held) == count:
                 break
-            found = _bind(PORT_FIRST + (start + step) % span, alone=True)
+            port = PORT_FIRST + (start + step) % span
+            found = None if port in taken else _bind(port, alone=True)
             if found is not None:
                 held.append(found)
         reservation = cls(held)

@@ -1,11 +1,11 @@
-"""One peer's RPC, called from trio. The client is synchronous; a thread waits for it.
+"""One peer's RPC, called from trio; that of a process by a client that waits in a thread.
 
 A peer that is stopped answers nobody, so each call has a limit of its own; a call given up leaves
 its thread to end by the client's own time-out, and the next call begins with a fresh client.
 """
 
-from collections.abc import AsyncIterator
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import trio
@@ -19,18 +19,17 @@ CALL_S = 5.0
 CLIENT_TIMEOUT_MS = 5_000
 PAGE_ITEMS = 500
 ITEMS_MAX = 100_000
-LOST = frozenset({"not_running", "unreachable", "unauthorized", "peer_silent"})
+GONE = frozenset({"not_running", "unreachable", "unauthorized"})
+"""Codes of a peer that does not run, or does not answer yet."""
+LOST = GONE | {"peer_silent"}
 """Codes of a peer that is not there, rather than of one that refuses."""
 
 
-class Remote:
+class Remote(ABC):
     """The RPC of one peer of a devnet; it may start, end and come back in between."""
 
-    def __init__(self, devnet: Devnet, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._paths = devnet.data_paths(name)
-        self._client: RpcClient | None = None
-        self._lock = trio.Lock()
 
     async def call(self, method: str, *, limit_s: float = CALL_S, **params: Any) -> Any:
         """Return the result of a method; parameters that are None are left out.
@@ -40,9 +39,27 @@ class Remote:
             DevnetError: `peer_silent` after `limit_s`.
         """
         with trio.move_on_after(limit_s):
-            async with self._lock:
-                return await self._call(method, params)
+            return await self._call(method, params)
         raise DevnetError("peer_silent", f"{self.name}: no answer to {method}", f"in {limit_s:g} s")
+
+    async def read_metrics(self, *, limit_s: float = CALL_S) -> str:
+        """Return all metrics, in Prometheus' text format.
+
+        Raises:
+            RpcError: `not_running`, `unreachable`.
+            DevnetError: `peer_silent` after `limit_s`.
+        """
+        with trio.move_on_after(limit_s):
+            return await self._read_metrics()
+        raise DevnetError("peer_silent", f"{self.name}: no metrics", f"in {limit_s:g} s")
+
+    @abstractmethod
+    async def _call(self, method: str, params: dict[str, Any]) -> Any:
+        """Return the result of a method, however long it takes."""
+
+    @abstractmethod
+    async def _read_metrics(self) -> str:
+        """Return the metrics, however long it takes."""
 
     async def iterate(self, method: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
         """Yield the items of a list that the peer serves by pages.
@@ -61,12 +78,32 @@ class Remote:
                 return
         raise DevnetError("too_many_items", f"{method} of {self.name}", f"at most {ITEMS_MAX}")
 
+
+class ProcessRemote(Remote):
+    """The RPC of a peer that is a process."""
+
+    def __init__(self, devnet: Devnet, name: str) -> None:
+        super().__init__(name)
+        self._paths = devnet.data_paths(name)
+        self._client: RpcClient | None = None
+        self._lock = trio.Lock()
+
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
+        return await self._ask(lambda client: client.call(method, **params))
+
+    async def _read_metrics(self) -> str:
+        return str(await self._ask(lambda client: client.read_metrics()))
+
+    async def _ask(self, question: Callable[[RpcClient], Any]) -> Any:
+        async with self._lock:
+            return await self._ask_alone(question)
+
+    async def _ask_alone(self, question: Callable[[RpcClient], Any]) -> Any:
         client, self._client = self._client, None
         try:
             if client is None:
                 client = await _in_thread(connect, self._paths, CLIENT_TIMEOUT_MS)
-            result = await _in_thread(partial(client.call, method, **params))
+            result = await _in_thread(question, client)
         except KeyFileError as error:
             # The token is written at each start, a moment before the RPC listens.
             raise RpcError("not_running", error.found, error.wanted) from error

@@ -3,7 +3,7 @@
 Everything fits 80 columns; what a peer or publisher may have chosen is never shown as markup.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,30 +11,33 @@ from rich.text import Text
 
 from devnet.checks import Ledger, Verdict
 from devnet.layout import Devnet
-from devnet.observe import ALARM, DOWN, PAUSED, SILENT, UP, NetworkView, PeerView, RewardView
+from devnet.observe import ALARM, SILENT, TASK_ORDER, NetworkView, PeerView, RewardView
+from devnet.provider import DOWN, PAUSED, UP
+from devnet.watch.figures import rank_roots
 from node.commands.common import show_coins
 from node.text import clean_text
 
 ROOT_DIGITS = 12
+NAME_CHARACTERS_MAX = 16
 _STATE_STYLES = {UP: "green", DOWN: "red", PAUSED: "yellow", SILENT: "yellow", ALARM: "bold red"}
-_ROOT_STYLES = ("cyan", "magenta", "yellow", "blue", "red")
+ROOT_STYLES = ("cyan", "magenta", "yellow", "blue", "red")
 """Peers of one state root have one colour; the most common root has the first."""
-_TASK_ORDER = (
-    "published",
-    "in_progress",
-    "answers_submitted",
-    "under_validation",
-    "completed",
-    "expired",
-    "disputed",
-    "cancelled",
-)
 _MIB = 1 << 20
 WIDTH = 80
 
 
-def render_peers(peers: Sequence[PeerView]) -> Table:
-    """Return the table of peers."""
+def render_peers(
+    peers: Sequence[PeerView],
+    rates: Mapping[str, float] | None = None,
+    strips: Mapping[str, Text] | None = None,
+) -> Table:
+    """Return the table of peers.
+
+    Args:
+        peers: a row each.
+        rates: transactions a second, by peer; without them there is no such column.
+        strips: what stands at the end of each row, by peer; as with the rates.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, is_number in (
         ("peer", False),
@@ -43,29 +46,34 @@ def render_peers(peers: Sequence[PeerView]) -> Table:
         ("epoch", True),
         ("state root", False),
         ("peers", True),
-        ("transactions", True),
+        ("stored", True),
+        *([] if rates is None else [("tx/s", True)]),
         ("memory", True),
+        *([] if strips is None else [("roots of the last epochs", False)]),
     ):
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    styles = _choose_root_styles(peers)
+    ranks = rank_roots(peer.state_root for peer in peers)
     for peer in peers:
         is_seen = bool(peer.state_root)
+        rank = min(ranks.get(peer.state_root, 0), len(ROOT_STYLES) - 1)
         table.add_row(
-            peer.name,
-            peer.role,
+            clean_text(peer.name, NAME_CHARACTERS_MAX),
+            clean_text(peer.role, NAME_CHARACTERS_MAX),
             Text(peer.state, style=_STATE_STYLES[peer.state]),
             str(peer.epoch) if is_seen else "-",
-            Text(peer.state_root[:ROOT_DIGITS] or "-", style=styles.get(peer.state_root, "")),
+            Text(peer.state_root[:ROOT_DIGITS], style=ROOT_STYLES[rank]) if is_seen else "-",
             str(peer.peers) if is_seen else "-",
             str(peer.transactions) if is_seen else "-",
+            *([] if rates is None else [f"{rates.get(peer.name, 0.0):.1f}" if is_seen else "-"]),
             f"{peer.memory_bytes // _MIB} MiB" if peer.memory_bytes else "-",
+            *([] if strips is None else [strips.get(peer.name, Text())]),
         )
     return table
 
 
 def describe_tasks(counts: dict[str, int]) -> str:
     """Return how many tasks are in each status, in the order of their lives."""
-    parts = [f"{counts[status]} {_name(status)}" for status in _TASK_ORDER if counts.get(status)]
+    parts = [f"{counts[status]} {_name(status)}" for status in TASK_ORDER if counts.get(status)]
     return ", ".join(parts) or "none"
 
 
@@ -93,7 +101,7 @@ def render_reversals(peers: Sequence[PeerView]) -> str:
 
 def render_rewards(devnet: Devnet, entries: Sequence[RewardView]) -> Table:
     """Return what each account has claimed."""
-    names = {peer.account: peer.name for peer in devnet.manifest.peers}
+    names = {peer.account: peer.name for peer in devnet.roster.peers}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("account", no_wrap=True)
     table.add_column("claimed", justify="right")
@@ -142,17 +150,6 @@ def render_report(
     if ledger is not None:
         parts += [render_ledger(ledger), ""]
     return Group(*parts, render_verdicts(verdicts))
-
-
-def _choose_root_styles(peers: Sequence[PeerView]) -> dict[str, str]:
-    counts: dict[str, int] = {}
-    for peer in peers:
-        if peer.state_root:
-            counts[peer.state_root] = counts.get(peer.state_root, 0) + 1
-    ranked = sorted(counts, key=lambda root: (-counts[root], root))
-    return {
-        root: _ROOT_STYLES[min(place, len(_ROOT_STYLES) - 1)] for place, root in enumerate(ranked)
-    }
 
 
 def _name(status: str) -> str:

@@ -23,7 +23,6 @@ from node.roles.answer_box import AnswerBox
 from node.roles.crew import check_roles
 from node.rpc.gate import create_token
 from node.rpc.server import RpcServer, open_listeners
-from node.sealer import check_sealer
 from node.telemetry import LogControl
 from node.transport.base import GossipValidator, Transport
 from node.transport.libp2p_open import open_libp2p_transport
@@ -75,8 +74,6 @@ async def run_node(
         KeyFileError, SigningError: a private file is at fault.
     """
     check_roles(config, signer is not None)
-    if sealer is not None:
-        check_sealer(genesis, sealer)
     async with AsyncExitStack() as stack:
         # The port first: it is the cheapest thing that can be refused.
         listeners: Sequence[trio.SocketListener] = ()

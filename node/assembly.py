@@ -11,6 +11,7 @@
       │       ├ backups               copies of the database, when asked for
       │       ├ cleaner               drops tasks that closed long ago, if there is a retention
       │       ├ repair                refilling after damage
+      │       ├ lookout               what was seen here lately, with `dev.faults`
       │       └ disk                  read-only while the disk is full
       └ front ┬ door                  the RPC, if there is one
               ├ workers               one supervised program for each role
@@ -41,6 +42,7 @@ from node.diary_file import DiaryFile
 from node.disk_watch import DiskWatch, ReadFree
 from node.events import Broadcast
 from node.high_water import HighWater
+from node.lookout import Lookout
 from node.monitor import Monitor
 from node.opinions.keeper import OpinionKeeper
 from node.paths import DataPaths
@@ -176,7 +178,7 @@ async def run_peer(
         transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
         faults: FaultyTransport | None = None
         if config.dev.faults:
-            faults = await stack.enter_async_context(open_faulty_transport(transport))
+            faults = await stack.enter_async_context(open_faulty_transport(transport, ports.rng))
             transport = faults
         peer = Peer(
             config=config,
@@ -188,6 +190,7 @@ async def run_peer(
             sync=sync,
             transport=transport,
             faults=faults,
+            lookout=None if faults is None else Lookout(state, ports.clock),
             author=author,
             signer=signer,
             solver=crew.solver,
@@ -202,6 +205,8 @@ async def run_peer(
             log_control=log_control,
         )
         async with trio.open_nursery() as back:
+            if peer.lookout is not None:
+                back.start_soon(peer.lookout.run)
             await back.start(sync.run, transport)
             address = None if author is None else author.address
             back.start_soon(BlobFetcher(state, Server(state, verifier), address).run, transport)

@@ -12,6 +12,7 @@ import structlog
 from node.events import Broadcast, Heard
 from protocol.ballot_box import BallotBox
 from protocol.ballots import DoubleBallot, DoubleSeal, Shown, Word
+from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.plan import Plan
@@ -29,12 +30,12 @@ class BallotDesk:
     """Takes in, keeps and shows what sealers say of the next epoch.
 
     Args:
-        genesis: names the sealers.
-        store: keeps proofs against sealers.
+        genesis: names the first sealers.
+        store: knows those of the next epoch; keeps proofs against sealers.
         broadcast: told of what is new.
 
     Attributes:
-        is_needed: whether sealers have to agree at all.
+        box: what was said of the next seal.
         wanted: plans whose sets this node's sealer asks for, by set root; with each, whether it
             is decided already.
     """
@@ -44,7 +45,6 @@ class BallotDesk:
         self._network = genesis.network
         self._store = store
         self._broadcast = broadcast
-        self.is_needed = len(genesis.sealers) > 1
         self.box = self._open_box()
         self._forget_sets()
 
@@ -56,15 +56,23 @@ class BallotDesk:
         self._forget_sets()
 
     def _open_box(self) -> BallotBox:
-        head, sealers = self._store.head, self._genesis.sealers
-        last = self._store.journal.seal(head.epoch)
+        head = self._store.head
+        epoch, last = head.epoch + 1, self._store.journal.seal(head.epoch)
         agreed = () if last is None else Seal.from_bytes(last).content.deals
-        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, sealers, agreed)
+        sealers, sealers_next = (
+            find_charter(self._store.view, self._genesis, one).sealers for one in (epoch, epoch + 1)
+        )
+        return BallotBox(self._network, epoch, head.seal_hash, sealers, sealers_next, agreed)
 
     def _forget_sets(self) -> None:
         self.wanted: dict[bytes, tuple[Plan, bool]] = {}
         self._sets: dict[bytes, Sequence[bytes]] = {}
         self._holders: dict[bytes, tuple[str, ...]] = {}
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the sealers of the next epoch have to agree at all."""
+        return len(self.box.sealers) > 1
 
     def take(self, word: Word) -> bool:
         """Take in a word that a peer passed on; return whether it is news.
@@ -131,18 +139,18 @@ class BallotDesk:
                 log.error("sealer_signed_two_seals", sealer=sealer, epoch=epoch)
 
     def list_convicted(self) -> dict[bytes, DoubleBallot]:
-        """Return the proofs on disk, by sealer: who contradicted itself in whatever epoch."""
+        """Return the proofs on disk against those who seal the next epoch, of whatever epoch."""
         found = {}
-        for sealer in self._genesis.sealers:
+        for sealer in self.box.sealers:
             data = self._store.meta_get(_name_proof(sealer))
             if data is not None:
                 found[sealer] = decode_record(DoubleBallot, data)
         return found
 
     def list_double_seals(self) -> dict[bytes, DoubleSeal]:
-        """Return the proofs on disk, by sealer: who signed two seals of whatever epoch."""
+        """Return the proofs on disk that those who seal the next epoch once signed two seals."""
         found = {}
-        for sealer in self._genesis.sealers:
+        for sealer in self.box.sealers:
             data = self._store.meta_get(_name_seals(sealer))
             if data is not None:
                 found[sealer] = decode_record(DoubleSeal, data)

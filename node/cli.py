@@ -24,6 +24,7 @@ _COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("task", "node.commands.task:app", "Publish, list, show and cancel tasks."),
     ("answer", "node.commands.answer:app", "List and show answers."),
     ("dispute", "node.commands.dispute:app", "Object to a result, judge, appeal, follow disputes."),
+    ("change", "node.commands.change:app", "Vote as a sealer on numbers, sealers, validators."),
     ("stake", "node.commands.stake:app", "Add to the account's stake, leave, take it back."),
     ("account", "node.commands.account:account", "Balance and chain of an account."),
     ("conflicts", "node.commands.conflicts:conflicts", "What the rules refused, and why."),

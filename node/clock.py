@@ -1,7 +1,7 @@
 """The only reader of time in a node. The wall clock is shown to people and decides nothing."""
 
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 
@@ -18,19 +18,30 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class SettableClock(Protocol):
+    """A clock that a devnet can put wrong while its node runs.
+
+    Attributes:
+        offset_ms: added to the wall clock.
+    """
+
+    offset_ms: int
+
+
 class SystemClock:
     """The clocks of this machine.
 
     Args:
-        offset_ms: added to the wall clock, so that a devnet can have a peer that is wrong.
+        offset_ms: see `SettableClock`.
     """
 
     def __init__(self, offset_ms: int = 0) -> None:
-        self._offset_ms = offset_ms
+        self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
         """Return the wall clock; it works outside of trio too."""
-        return max(0, read_wall_ms() + self._offset_ms)
+        return max(0, read_wall_ms() + self.offset_ms)
 
     def monotonic_s(self) -> float:
         """Return trio's clock, which a test may have replaced."""

@@ -181,7 +181,7 @@ class WorkerConfig:
 
 @dataclass(frozen=True, slots=True)
 class SealerConfig:
-    """Ending epochs; only for an account that the genesis names as a sealer."""
+    """Ending epochs, whenever this account is one of the network's sealers."""
 
     enabled: bool = option(False, "Vote on seals.")
     account: str = option(

@@ -6,7 +6,6 @@ silence is a node that runs with what its operator did not choose.
 """
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from node.config import OPTIONS, Config, check_config
 from node.options import ConfigError, OptionSpec
+from node.text import suggest
 
 CONFIG_BYTES_MAX = 256 * 1024
 PREFIX = "MINESYNC_"
@@ -83,13 +83,13 @@ def load_config(
     return LoadedConfig(config, origins)
 
 
-def build_config(values: Mapping[str, Any]) -> Config:
-    """Return the defaults with typed values, by dotted key, in their place."""
+def build_config(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """Return `base`, or the defaults, with typed values, by dotted key, in their place."""
     by_section: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         spec = OPTIONS[key]
         by_section.setdefault(spec.section, {})[spec.name] = value
-    base = Config()
+    base = base or Config()
     sections: dict[str, Any] = {
         section: dataclasses.replace(getattr(base, section), **changes)
         for section, changes in by_section.items()
@@ -140,7 +140,6 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
 def _unknown(
     code: str, name: str, where: str, known: Mapping[str, object] | list[str]
 ) -> ConfigError:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    wanted = "a known name" + (f"; did you mean {close[0]}?" if close else "")
+    wanted = "a known name" + suggest(name, known)
     shown = name if name.isprintable() else repr(name)
     return ConfigError(code, f"{shown[:80]} in {where}", wanted)

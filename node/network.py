@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import BlamedError, Rejected
-from protocol.genesis import SEALERS_MAX, Allocation, Genesis
+from protocol.genesis import Allocation, Genesis
 from protocol.params import Params
 
 GENESIS_BYTES_MAX = 1 << 20
@@ -80,10 +81,12 @@ def create_network(
     """
     check_network_name(name)
     check_sealers((founder, *others))
+    # An empty account is one: with it a sealer can vote on changes, which costs nothing.
+    allocations = (Allocation(founder, supply), *(Allocation(one, 0) for one in others))
     return Genesis(
         name=name,
         salt=secrets.token_bytes(_SALT_BYTES),
         params=params,
-        allocations=(Allocation(founder, supply),),
+        allocations=tuple(sorted(allocations, key=lambda one: one.address)),
         sealers=tuple(sorted((founder, *others))),
     )

@@ -16,9 +16,9 @@ from node.open_chains import OpenChains, StoredLinkOf
 from node.purses import Purses
 from protocol.book import Refused
 from protocol.chains import Barrier, Frontier, Gap, compute_evidence_id, find_barrier
+from protocol.charter_records import Charter
 from protocol.epoch import Epoch
 from protocol.fold import SubjectOutcome, fold_subject
-from protocol.params import Params
 from protocol.ranges import Item, VectorView, compute_fingerprint
 from protocol.records import Account, Ruling
 from protocol.tables import ACCOUNTS, Table
@@ -39,11 +39,13 @@ class Standing:
 
     Attributes:
         epoch: the last sealed epoch.
+        charter: the numbers and the sealers of the next one.
         view: the sealed state.
         anchors: seal hashes by epoch, for all epochs whose transactions may still be alive.
     """
 
     epoch: int
+    charter: Charter
     view: StateView
     anchors: Mapping[int, bytes]
 
@@ -58,8 +60,7 @@ class Gone(NamedTuple):
 class OpenSet:
     """Unsealed transactions and evidence, linked, funded and folded provisionally."""
 
-    def __init__(self, params: Params, network: bytes, stored_link_of: StoredLinkOf) -> None:
-        self._params = params
+    def __init__(self, network: bytes, stored_link_of: StoredLinkOf) -> None:
         self._network = network
         self.chains = OpenChains(stored_link_of)
         self.transactions: dict[bytes, SignedTransaction] = {}
@@ -81,7 +82,7 @@ class OpenSet:
         self.evidence = {}
         self.chains.restart(standing.view)
         self._barred: dict[bytes, int] = {}
-        self._purses = Purses(standing.view, self._params)
+        self._purses = Purses(standing.view, standing.charter.params)
         # By author: the seq from which on the next seal has no place.
         self._crowded: dict[bytes, int] = {}
         self._by_subject: dict[bytes, dict[bytes, SignedTransaction]] = {}
@@ -283,7 +284,7 @@ class OpenSet:
         return find_barrier(
             tx,
             self.next_epoch,
-            self._params.late_epochs,
+            self.standing.charter.params.late_epochs,
             self.standing.view.get(ACCOUNTS, author),
             self._least_barred(author),
             self.standing.anchors,
@@ -339,7 +340,7 @@ class OpenSet:
     ) -> SubjectOutcome:
         return fold_subject(
             self.standing.view,
-            self._params,
+            self.standing.charter,
             self._network,
             Epoch(self.next_epoch, None, ()),
             subject,

@@ -10,6 +10,7 @@ from node.cleaner import Cleaner
 from node.clock import Clock
 from node.config import Config
 from node.disk_watch import DiskWatch
+from node.lookout import Lookout
 from node.monitor import Monitor
 from node.paths import DataPaths
 from node.roles.desk import WorkerDesk
@@ -38,6 +39,7 @@ class Peer:
         author: signs and submits for the node's account; None for a node that only watches.
         signer: the key of that account.
         faults: the wrapper around the transport that cuts links; None unless `dev.faults`.
+        lookout: what was seen here lately; None unless `dev.faults`.
         solver, scorer: the workers of the roles that are on.
         roles: the names of the roles that are on, sorted.
         monitor: how the process does.
@@ -58,6 +60,7 @@ class Peer:
     sync: SyncManager
     transport: Transport
     faults: FaultyTransport | None
+    lookout: Lookout | None
     author: Author | None
     signer: Signer | None
     solver: WorkerDesk | None

@@ -14,6 +14,8 @@ Rules:
 5. The clock moves when a seal comes, never what it means.
 6. It deals for the next epoch when half of this one is over: all others know by then that it began,
    and hear the deal before somebody proposes.
+7. It takes part in the epochs whose sealers it is one of, and in no others, but that it deals for
+   its first: it begins by itself, and once it is dismissed its node goes on as any other.
 """
 
 from collections.abc import Iterable
@@ -26,7 +28,6 @@ from node.clock import Clock
 from node.diary_file import DiaryFile
 from node.events import Listener
 from node.high_water import HighWater
-from node.options import ConfigError
 from node.state_manager import StateManager
 from protocol.agreement import Agreement
 from protocol.agreement_effects import (
@@ -43,7 +44,6 @@ from protocol.agreement_effects import (
 )
 from protocol.ballots import Word
 from protocol.errors import Rejected
-from protocol.genesis import Genesis
 from protocol.keys import Signer
 from protocol.messages import SealedIds, pack_ids
 from protocol.plan import Plan
@@ -78,17 +78,6 @@ class Due(Enum):
 
 
 Timer = Schedule | Plan | Due
-
-
-def check_sealer(genesis: Genesis, signer: Signer) -> None:
-    """Check that this account is one of those that end the epochs of a network.
-
-    Raises:
-        ConfigError: `not_a_sealer`.
-    """
-    if signer.address not in genesis.sealers:
-        wanted = f"one of the {len(genesis.sealers)} of the genesis"
-        raise ConfigError("not_a_sealer", signer.address.hex(), wanted)
 
 
 class Peers(Protocol):
@@ -132,16 +121,13 @@ class Sealer:
         diary: DiaryFile,
         peers: Peers,
     ) -> None:
-        check_sealer(state.genesis, signer)
         self._state = state
         self._signer = signer
         self._clock = clock
         self._mark = mark
         self._file = diary
         self._peers = peers
-        self._epoch_s = state.params.epoch_ms / 1_000
-        patience_s = self._epoch_s / PATIENCE_PARTS
-        self._patience_s = min(max(patience_s, PATIENCE_S_LEAST), PATIENCE_S_MOST)
+        self._is_seated: bool | None = None
         self._begin()
 
     async def run(self) -> None:
@@ -149,11 +135,12 @@ class Sealer:
         was_behind = False
         with self._state.broadcast.listen() as listener:
             while self._state.alarm is None or self._state.ballots.is_needed:
+                self._look_for_seat()
                 is_behind = self._is_behind()
                 if is_behind and not was_behind:
                     self._warn_behind()
                 was_behind = is_behind
-                if is_behind:
+                if is_behind or not self._is_seated:
                     await listener.wait(self._epoch_s)
                 else:
                     await self._sit(listener)
@@ -161,7 +148,8 @@ class Sealer:
 
     def end_epoch(self) -> None:
         """Do now what is done when the epoch has lasted long enough; alone, this seals it."""
-        if not self._is_behind():
+        self._look_for_seat()
+        if self._is_seated and not self._is_behind():
             self._begin()
             self._timers[Due.START] = self._now_s()
             self._look()
@@ -184,6 +172,14 @@ class Sealer:
             return False
         saved = self._file.read()
         return saved is None or saved[0].epoch != epoch
+
+    def _look_for_seat(self) -> None:
+        """Find out whether this account is one of the sealers of the next epoch."""
+        box, own = self._state.ballots.box, self._signer.address
+        is_seated = own in box.sealers or (box.secrets.wanted > 0 and own in box.sealers_next)
+        if is_seated is not self._is_seated:
+            log.info("sealer_seated" if is_seated else "sealer_unseated", epoch=self._state.epoch)
+        self._is_seated = is_seated
 
     def _warn_behind(self) -> None:
         mark = self._mark.get(self._signer.address)
@@ -210,6 +206,9 @@ class Sealer:
                 self._look()
 
     def _begin(self) -> None:
+        self._epoch_s = self._state.params.epoch_ms / 1_000
+        patience_s = self._epoch_s / PATIENCE_PARTS
+        self._patience_s = min(max(patience_s, PATIENCE_S_LEAST), PATIENCE_S_MOST)
         ballots, diary = self._state.ballots, None
         saved = self._file.read()
         if saved is not None and saved[0].epoch == ballots.box.epoch:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from node.open_set import OpenSet
 from protocol.chains import Gap, find_gaps, find_inadmissible
+from protocol.charter import find_charter
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import Outcome, fold_epoch
-from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.lthash import LtHash
 from protocol.params import Params
@@ -20,7 +20,6 @@ from protocol.quota import find_crowded
 from protocol.seals import SealContent, compute_beacon, compute_sealers_hash, compute_set_root
 from protocol.sharing import Deal
 from protocol.transactions import SignedTransaction
-from storage.meta import Head
 from storage.store import Store
 
 GAPS_MAX = 64
@@ -119,15 +118,17 @@ def check_set(planned: Plan | SealContent, ids: Sequence[bytes]) -> None:
 
 
 def build_plan(
-    head: Head, genesis: Genesis, set_root: bytes, count: int, time_ms: int, deals: Sequence[Deal]
+    store: Store, set_root: bytes, count: int, time_ms: int, deals: Sequence[Deal]
 ) -> Plan:
-    """Return the plan to take a set of so many ids in over `head`."""
+    """Return the plan to take a set of so many ids in over the head of a store."""
+    head = store.head
+    after = find_charter(store.view, store.genesis, head.epoch + 2)
     return Plan(
         epoch=head.epoch + 1,
         prev=head.seal_hash,
         set_root=set_root,
         count=count,
-        sealers_next=compute_sealers_hash(genesis.sealers),
+        sealers_next=compute_sealers_hash(after.sealers),
         time_ms=time_ms,
         deals=tuple(deals),
     )
@@ -139,16 +140,12 @@ class Candidates:
     Args:
         store: under whose head the sets are folded.
         opened: what is not sealed.
-        genesis: of the network.
         checker: looks at every outcome.
     """
 
-    def __init__(
-        self, store: Store, opened: OpenSet, genesis: Genesis, checker: ConsistencyChecker
-    ) -> None:
+    def __init__(self, store: Store, opened: OpenSet, checker: ConsistencyChecker) -> None:
         self._store = store
         self._open = opened
-        self._genesis = genesis
         self._checker = checker
         self.forget()
 
@@ -198,7 +195,8 @@ class Candidates:
         gaps = find_gaps(items.transactions, store.view, store.journal.at, GAPS_MAX)
         if gaps:
             return SealResult(False, gaps=tuple(gaps))
-        check_admissible(store, self._genesis.params, self._open.standing.anchors, items)
+        standing = self._open.standing
+        check_admissible(store, standing.charter.params, standing.anchors, items)
         self._keep(planned.set_root, ids, items)
         return None
 
@@ -218,14 +216,14 @@ class Candidates:
     def _fold(
         self, set_root: bytes, items: SealedSet, secret: bytes | None
     ) -> tuple[Outcome, LtHash]:
-        store, genesis = self._store, self._genesis
+        store = self._store
         epoch = Epoch(
             number=store.head.epoch + 1,
             beacon=compute_beacon(store.head.seal_hash, set_root, secret),
             transactions=items.transactions,
             evidence=tuple(sorted(items.evidence)),
         )
-        outcome = fold_epoch(store.view, genesis.params, genesis.network, epoch)
+        outcome = fold_epoch(store.view, store.genesis, epoch)
         self._checker.check(store.view, outcome)
         rows_hash = store.head.rows_hash.copy()
         for change in outcome.changes:

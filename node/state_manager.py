@@ -23,22 +23,20 @@ from node.open_set import Gone, OpenSet, Standing
 from node.reversals import ReversalWatch
 from node.sealing import Candidates, Folded, SealResult, build_plan, check_set
 from protocol.chains import Evidence, build_evidence, read_evidence
+from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
 from protocol.intake import Intake
 from protocol.invariants import ConsistencyChecker
 from protocol.keys import Signer
 from protocol.messages import SealedIds, Status, pack_ids
+from protocol.params import Params
 from protocol.plan import Plan, complete
-from protocol.seals import (
-    Seal,
-    SealContent,
-    check_seal,
-    sign_seal,
-)
+from protocol.seals import Seal, SealContent, sign_seal
 from protocol.sharing import Deal
 from protocol.transactions import SignedTransaction
 from storage.errors import StorageError
+from storage.replay import check_next_seal
 from storage.store import Store
 
 log = structlog.get_logger("state")
@@ -49,7 +47,6 @@ class StateManager:
 
     def __init__(self, genesis: Genesis, store: Store, broadcast: Broadcast) -> None:
         self.genesis = genesis
-        self.params = genesis.params
         self.network = genesis.network
         self.intake = Intake(genesis.network)
         self.store = store
@@ -57,8 +54,8 @@ class StateManager:
         self.alarm: str | None = None
         self._anchors: dict[int, bytes] = {}
         self.ballots = BallotDesk(genesis, store, broadcast)
-        self.open = OpenSet(self.params, self.network, store.journal.at)
-        self._candidates = Candidates(store, self.open, genesis, ConsistencyChecker())
+        self.open = OpenSet(self.network, store.journal.at)
+        self._candidates = Candidates(store, self.open, ConsistencyChecker())
         self.door = Door(store, self.open)
         self._reversals = ReversalWatch(store.local.reversals)
         self._read_open()
@@ -83,6 +80,11 @@ class StateManager:
         self.broadcast.tell_nowait(Sealed(self.epoch))
 
     # ------------------------------------------------------------------------------ reading
+
+    @property
+    def params(self) -> Params:
+        """The numbers that hold in the next epoch."""
+        return self.open.standing.charter.params
 
     @property
     def epoch(self) -> int:
@@ -117,12 +119,13 @@ class StateManager:
 
     def _read_standing(self) -> Standing:
         head = self.store.head
-        oldest = max(0, head.epoch - self.params.late_epochs - 1)
+        charter = find_charter(self.store.view, self.genesis, head.epoch + 1)
+        oldest = max(0, head.epoch - charter.params.late_epochs - 1)
         self._anchors = {
             epoch: self._anchors.get(epoch) or self.store.journal.seal_hash(epoch)
             for epoch in range(oldest, head.epoch + 1)
         }
-        return Standing(head.epoch, self.store.view, self._anchors)
+        return Standing(head.epoch, charter, self.store.view, self._anchors)
 
     # ----------------------------------------------------------------------------- the door
 
@@ -243,7 +246,7 @@ class StateManager:
     def draft(self, time_ms: int, deals: Sequence[Deal] = ()) -> Plan:
         """Return the plan to take in all that is effective; its set is remembered."""
         set_root, ids = self._candidates.choose()
-        return build_plan(self.store.head, self.genesis, set_root, len(ids), time_ms, deals)
+        return build_plan(self.store, set_root, len(ids), time_ms, deals)
 
     def seal(self, signer: Signer, time_ms: int) -> SealedIds:
         """End the epoch where this signature is a quorum; return what is to be told of it.
@@ -264,7 +267,7 @@ class StateManager:
         Raises:
             Rejected: `seal_…`.
         """
-        return check_seal(self.network, seal, self.seal_hash, self.epoch + 1, self.genesis.sealers)
+        return check_next_seal(self.store, seal)
 
     def find_set(self, planned: Plan | SealContent) -> Sequence[bytes] | None:
         """Return the ids that a plan or a seal takes in, if they were told and checked."""

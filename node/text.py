@@ -4,6 +4,9 @@ A peer chooses its agent string, a publisher his titles. Shown as they are, a ne
 line, an escape sequence rewrites the screen, a bidi mark swaps what stands left and right.
 """
 
+import difflib
+from collections.abc import Iterable
+
 SHOWN_CHARACTERS_MAX = 256
 
 
@@ -18,6 +21,12 @@ def clean_text(text: str, characters_max: int = SHOWN_CHARACTERS_MAX) -> str:
         return cut
     escaped = "".join(char if char.isprintable() else _escape(char) for char in cut)
     return escaped if len(escaped) <= characters_max else escaped[: characters_max - 1] + "…"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean …?` with the known name that a mistyped one is most like, if any."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _escape(char: str) -> str:

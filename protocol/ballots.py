@@ -17,8 +17,8 @@ from enum import IntEnum
 from typing import Annotated
 
 from protocol import codec
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.genesis import SEALERS_MAX
 from protocol.hashing import compute_hash
 from protocol.keys import SIGNATURE_BYTES, Signer, is_valid_signature
 from protocol.params import Epochs

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
+from protocol.charter_records import Charter
 from protocol.errors import Rejected
-from protocol.params import Params
 from protocol.tables import Table
 from protocol.view import Key, StateView
 
@@ -80,14 +80,15 @@ class Book:
     def __init__(
         self,
         sealed: StateView,
-        params: Params,
+        charter: Charter,
         network: bytes,
         epoch: int,
         beacon: bytes | None,
         caught: frozenset[bytes] = frozenset(),
     ) -> None:
         self.sealed = sealed
-        self.params = params
+        self.charter = charter
+        self.params = charter.params
         self.network = network
         self.epoch = epoch
         self.beacon = beacon

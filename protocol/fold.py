@@ -16,12 +16,15 @@ from protocol import kinds
 from protocol.accounts import Tally, find_unfunded, settle_accounts
 from protocol.book import Book, Note, Payment, Refused
 from protocol.chains import compute_evidence_id
+from protocol.changes import settle_changes
+from protocol.charter import find_charter
+from protocol.charter_records import Charter
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
+from protocol.genesis import Genesis
 from protocol.hashing import compute_hash
 from protocol.lifecycle import find_archived
 from protocol.miners import settle_miners
-from protocol.params import Params
 from protocol.records import Ruling
 from protocol.tables import RULINGS, Table, ruling_key
 from protocol.transactions import SignedTransaction
@@ -63,10 +66,11 @@ class Outcome:
     rulings: tuple[Ruling, ...]
 
 
-def fold_epoch(view: StateView, params: Params, network: bytes, epoch: Epoch) -> Outcome:
+def fold_epoch(view: StateView, genesis: Genesis, epoch: Epoch) -> Outcome:
     """Return what `epoch` does to the sealed state `view`."""
     view = EpochView(view)
-    unfunded = find_unfunded(view, params, epoch.transactions)
+    charter = find_charter(view, genesis, epoch.number)
+    unfunded = find_unfunded(view, charter.params, epoch.transactions)
     by_subject: dict[bytes, list[SignedTransaction]] = {}
     for tx in epoch.transactions:
         by_subject.setdefault(tx.header.subject, []).append(tx)
@@ -74,15 +78,23 @@ def fold_epoch(view: StateView, params: Params, network: bytes, epoch: Epoch) ->
     owing = (task for author in sorted(epoch.caught) for task in view.owing_tasks(author))
     subjects = sorted({*by_subject, *view.due_tasks(epoch.number), *owing})
     outcomes = [
-        fold_subject(view, params, network, epoch, subject, by_subject.get(subject, ()), unfunded)
+        fold_subject(
+            view,
+            charter,
+            genesis.network,
+            epoch,
+            subject,
+            by_subject.get(subject, ()),
+            unfunded,
+        )
         for subject in subjects
     ]
-    return _settle(view, params, epoch, outcomes)
+    return _settle(view, genesis, charter, epoch, outcomes)
 
 
 def fold_subject(
     view: StateView,
-    params: Params,
+    charter: Charter,
     network: bytes,
     epoch: Epoch,
     subject: bytes,
@@ -93,18 +105,20 @@ def fold_subject(
 
     Args:
         view: the state as the last seal left it.
-        params: the numbers of the network.
+        charter: the numbers and the sealers of the network in this epoch.
         network: its id, which commitments are bound to.
         epoch: number, beacon and evidence of the epoch; its transactions are not read.
-        subject: a task id or a miner's address.
+        subject: a task id, a miner's address or the id of a change.
         transactions: those of the epoch that belong to the subject, in any order.
         unfunded: refusals by transaction id, from `protocol.accounts.find_unfunded`.
     """
-    book = Book(view, params, network, epoch.number, epoch.beacon, epoch.caught)
+    book = Book(view, charter, network, epoch.number, epoch.beacon, epoch.caught)
     apply_time_moves(book, subject)
     rulings = []
     applied = []
-    archived = find_archived(view, params, subject, epoch.number) if transactions else None
+    archived = None
+    if transactions:
+        archived = find_archived(view, charter.params, subject, epoch.number)
     for tx in sorted(transactions, key=lambda tx: compute_order(tx, epoch.beacon)):
         reason = unfunded.get(tx.tx_id) or archived or _try_to_apply(book, tx)
         if reason is None:
@@ -173,7 +187,11 @@ def rule_evidence(author: bytes, seq: int, epoch: int) -> Ruling:
 
 
 def _settle(
-    view: StateView, params: Params, epoch: Epoch, outcomes: Iterable[SubjectOutcome]
+    view: StateView,
+    genesis: Genesis,
+    charter: Charter,
+    epoch: Epoch,
+    outcomes: Iterable[SubjectOutcome],
 ) -> Outcome:
     """Add up what the subjects did: rows, money, miners, chains and rulings."""
     rows: dict[Key, tuple[Table[Any], Any]] = {}
@@ -188,8 +206,9 @@ def _settle(
         notes.extend(outcome.notes)
         rulings.extend(outcome.rulings)
         active.extend(tx.header.author for tx in outcome.applied)
-    tally.add(settle_miners(view, params, epoch, rows, notes, active))
+    tally.add(settle_miners(view, charter.params, epoch, rows, notes, active))
     settle_accounts(view, epoch, rows, tally)
+    rulings.extend(settle_changes(view, genesis, epoch.number, rows))
     for ruling in rulings:
         rows[(RULINGS.name, ruling_key(epoch.number, ruling.tx_id))] = (RULINGS, ruling)
     changes = []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from protocol.charter_records import SEALERS_MAX, Charter
 from protocol.errors import Rejected
 from protocol.hashing import compute_hash
 from protocol.params import AMOUNT_MAX, Amount, Params
@@ -14,7 +15,6 @@ from protocol.transactions import NETWORK_BYTES
 from protocol.view import Key
 
 ACCOUNTS_MAX = 1_000
-SEALERS_MAX = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Genesis:
     Attributes:
         salt: makes two networks of equal contents two networks.
         allocations: sorted by address; after them no money is ever created.
-        sealers: sorted addresses; a quorum of them ends each epoch.
+        params: what holds of them now, and who seals, `protocol.charter` tells.
+        sealers: sorted addresses; a quorum of them ends each epoch until they change themselves.
     """
 
     name: Annotated[str, AtMost(32)]
@@ -76,6 +77,11 @@ class Genesis:
     def supply(self) -> int:
         """All money there will ever be, in nano-units."""
         return sum(allocation.balance for allocation in self.allocations)
+
+    @property
+    def charter(self) -> Charter:
+        """What holds until the sealers change it."""
+        return Charter(0, self.params, self.sealers)
 
     @property
     def hash(self) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 from protocol.bonds import count_locked
 from protocol.errors import InvariantBroken
 from protocol.fold import Outcome
+from protocol.invariants_changes import CHANGE_ROW_RULES, CHANGE_STEP_RULES
 from protocol.invariants_disputes import DISPUTE_ROW_RULES, DISPUTE_STEP_RULES
 from protocol.invariants_rows import ROW_RULES
 from protocol.invariants_steps import STEP_RULES
@@ -65,8 +66,13 @@ def money_is_where_the_ledger_says(scene: Scene) -> Iterator[str]:
 
 
 SUM_RULES: tuple[Rule, ...] = (money_is_where_the_ledger_says,)
-_OF_ROWS: tuple[Rule, ...] = (*ROW_RULES, *DISPUTE_ROW_RULES, *SUM_RULES)
-ALL: tuple[Rule, ...] = (*_OF_ROWS, *STEP_RULES, *DISPUTE_STEP_RULES)
+_OF_ROWS: tuple[Rule, ...] = (*ROW_RULES, *DISPUTE_ROW_RULES, *CHANGE_ROW_RULES, *SUM_RULES)
+ALL: tuple[Rule, ...] = (
+    *_OF_ROWS,
+    *STEP_RULES,
+    *DISPUTE_STEP_RULES,
+    *CHANGE_STEP_RULES,
+)
 
 
 class ConsistencyChecker:

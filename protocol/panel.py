@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from protocol.book import Book, Refused
+from protocol.charter import is_licensed
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_taking_part, move_task
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
@@ -14,7 +15,7 @@ from protocol.tables import MINERS, SUBMISSIONS
 from protocol.view import StateView
 
 
-def require_judges(sealed: StateView, wanted: int, parties: Collection[bytes]) -> None:
+def require_judges(book: Book, wanted: int, parties: Collection[bytes]) -> None:
     """Check that so many validators could judge a task, did its validation open now.
 
     Where they cannot, nothing could be decided: whoever offered the task would see the answers and
@@ -24,16 +25,17 @@ def require_judges(sealed: StateView, wanted: int, parties: Collection[bytes]) -
     Raises:
         Refused: `too_few_validators`.
     """
-    found = count_judges(sealed, wanted, parties)
+    found = count_judges(book.sealed, book.epoch, wanted, parties)
     if found < wanted:
         raise Refused("too_few_validators", f"{found} who could judge", f"{wanted} reviewers")
 
 
-def count_judges(sealed: StateView, most: int, parties: Collection[bytes]) -> int:
+def count_judges(sealed: StateView, epoch: int, most: int, parties: Collection[bytes]) -> int:
     """Return how many validators could judge a task, counted no further than `most`.
 
     Args:
         sealed: the state as the last seal left it.
+        epoch: the next one.
         most: how many are wanted.
         parties: of the task, who never judge it.
     """
@@ -41,17 +43,22 @@ def count_judges(sealed: StateView, most: int, parties: Collection[bytes]) -> in
     for address in sealed.validators():
         if found == most:
             break
-        found += _is_judge(sealed, address, parties)
+        found += _is_judge(sealed, epoch, address, parties)
     return found
 
 
 def _is_judge(
-    sealed: StateView, address: bytes, excluded: Collection[bytes], stake_min: int = 0
+    sealed: StateView,
+    epoch: int,
+    address: bytes,
+    excluded: Collection[bytes],
+    stake_min: int = 0,
 ) -> bool:
     miner = sealed.get(MINERS, address)
     if miner is None or address in excluded:
         return False
-    return is_taking_part(miner) and miner.stake >= stake_min
+    is_able = is_taking_part(miner) and miner.stake >= stake_min
+    return is_able and is_licensed(sealed, address, epoch)
 
 
 def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[bytes, ...]:
@@ -103,7 +110,7 @@ def draw_validators(
         chosen = place + int.from_bytes(lot, "big") % (len(candidates) - place)
         address = candidates[moved.get(chosen, chosen)]
         moved[chosen] = moved.get(place, place)
-        if _is_judge(book.sealed, address, excluded, stake_min):
+        if _is_judge(book.sealed, book.epoch, address, excluded, stake_min):
             drawn.append(address)
     return tuple(sorted(drawn))
 

@@ -90,6 +90,15 @@ class DisputeStatus(IntEnum):
     WITHDRAWN = 7
 
 
+class ChangeStatus(IntEnum):
+    """What has become of a change that sealers vote on."""
+
+    OPEN = 0
+    ADOPTED = 1
+    LAPSED = 2
+    REFUSED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One row of the move table of tasks.
@@ -219,6 +228,13 @@ DISPUTE_STEPS: Steps[DisputeStatus] = MappingProxyType(
 OPEN_DISPUTES = (DisputeStatus.PENDING, DisputeStatus.UNDER_REVIEW, DisputeStatus.APPEALED)
 """What a list of pending disputes holds."""
 
+CHANGE_STEPS: Steps[ChangeStatus] = MappingProxyType(
+    {
+        None: (ChangeStatus.OPEN,),
+        ChangeStatus.OPEN: (ChangeStatus.ADOPTED, ChangeStatus.LAPSED, ChangeStatus.REFUSED),
+    }
+)
+
 PHASE_RANK: Mapping[TaskStatus, int] = MappingProxyType(
     {
         TaskStatus.PUBLISHED: 0,
@@ -259,7 +275,7 @@ def require_move(source: TaskStatus | None, target: TaskStatus, trigger: Trigger
 
 
 def require_step(steps: Steps[S], source: S | None, target: S) -> None:
-    """Check a step of a submission, a reward entry, a miner or a dispute against its table.
+    """Check a step of anything but a task against its table.
 
     Raises:
         Rejected: `wrong_state`.

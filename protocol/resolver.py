@@ -108,7 +108,7 @@ class ConflictResolver:
         rulings: list[Ruling] = []
         for number, sealed in enumerate(history.epochs, start=1):
             epoch = build_epoch(number, sealed)
-            outcome = fold_epoch(view, genesis.params, genesis.network, epoch)
+            outcome = fold_epoch(view, genesis, epoch)
             checker.check(view, outcome)
             view.apply(((one.table.name, one.key), one.after) for one in outcome.changes)
             rulings.extend(outcome.rulings)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.genesis import SEALERS_MAX
 from protocol.hashing import HASH_BYTES, compute_hash
 from protocol.keys import SIGNATURE_BYTES, Signer, is_valid_signature
 from protocol.merkle import compute_root
@@ -181,9 +181,22 @@ def is_valid_vote(network: bytes, content: SealContent, vote: Vote) -> bool:
 
 
 def check_seal(
-    network: bytes, seal: Seal, prev: bytes, epoch: int, sealers: Sequence[bytes]
+    network: bytes,
+    seal: Seal,
+    prev: bytes,
+    epoch: int,
+    sealers: Sequence[bytes],
+    sealers_next: Sequence[bytes],
 ) -> bytes:
-    """Check that a seal follows `prev` as `epoch` with a quorum of `sealers`; return its hash.
+    """Check that a seal follows another with a quorum of its sealers; return its hash.
+
+    Args:
+        network: its id.
+        seal: that is to be checked.
+        prev: hash of the seal that it must follow.
+        epoch: that it must end.
+        sealers: of that epoch, sorted.
+        sealers_next: those of the epoch after it, sorted.
 
     Raises:
         Rejected: `seal_epoch`, `seal_prev`, `seal_sealers`, `seal_sharing`, `seal_votes`,
@@ -194,11 +207,20 @@ def check_seal(
         raise Rejected("seal_epoch", content.epoch, epoch)
     if content.prev != prev:
         raise Rejected("seal_prev", content.prev.hex()[:16], prev.hex()[:16])
-    if content.sealers_next != compute_sealers_hash(sealers):
-        raise Rejected(
-            "seal_sealers", content.sealers_next.hex()[:16], "the sealers of the genesis"
-        )
-    check_sharing(content, len(sealers), len(sealers))
+    if content.sealers_next != compute_sealers_hash(sealers_next):
+        wanted = f"those {len(sealers_next)} of the epoch after it"
+        raise Rejected("seal_sealers", content.sealers_next.hex()[:16], wanted)
+    check_sharing(content, len(sealers), len(sealers_next))
+    return check_signatures(network, seal, sealers)
+
+
+def check_signatures(network: bytes, seal: Seal, sealers: Sequence[bytes]) -> bytes:
+    """Check that a quorum of `sealers` signed a seal, whatever it follows; return its hash.
+
+    Raises:
+        Rejected: `seal_votes`, `seal_signature`, `seal_quorum`.
+    """
+    content = seal.content
     names = [vote.sealer for vote in seal.votes]
     if names != sorted(set(names)) or not set(names) <= set(sealers):
         raise Rejected("seal_votes", f"{len(names)} votes", "sorted votes of different sealers")

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.genesis import SEALERS_MAX
 from protocol.keys import Signer
 from protocol.sharing import (
     Deal,

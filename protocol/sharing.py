@@ -31,8 +31,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from protocol import codec
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.genesis import SEALERS_MAX
 from protocol.group import (
     IDENTITY,
     ORDER,

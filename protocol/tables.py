@@ -12,12 +12,16 @@
 | ACCOUNTS      | address                          | Account            |
 | LEDGER        | one empty key                    | Ledger             |
 | RULINGS       | epoch (8 bytes BE), transaction  | Ruling             |
+| CHANGES       | change id                        | ChangeCase         |
+| CHARTERS      | one empty key                    | Charters           |
+| LICENCES      | address                          | Licence            |
 """
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from protocol import codec
+from protocol.charter_records import ChangeCase, Charters, Licence
 from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.records import (
@@ -72,6 +76,9 @@ FRAUD_REPORTS = Table("fraud_reports", FraudReport)
 ACCOUNTS = Table("accounts", Account)
 LEDGER = Table("ledger", Ledger)
 RULINGS = Table("rulings", Ruling)
+CHANGES = Table("changes", ChangeCase)
+CHARTERS = Table("charters", Charters)
+LICENCES = Table("licences", Licence)
 
 ALL: tuple[Table[Any], ...] = (
     TASKS,
@@ -84,10 +91,14 @@ ALL: tuple[Table[Any], ...] = (
     ACCOUNTS,
     LEDGER,
     RULINGS,
+    CHANGES,
+    CHARTERS,
+    LICENCES,
 )
 BY_NAME: dict[str, Table[Any]] = {table.name: table for table in ALL}
 
 LEDGER_KEY = b""
+CHARTERS_KEY = b""
 
 
 def validation_key(submission_id: bytes, validator: bytes, round_: int) -> bytes:

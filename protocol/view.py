@@ -5,9 +5,9 @@ from typing import Any, Protocol, TypeVar
 
 from protocol.closing import compute_closed_epoch, find_owed
 from protocol.dispute_records import DisputeCase
-from protocol.phases import DisputeStatus, TaskStatus
+from protocol.phases import ChangeStatus, DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, DISPUTES, MINERS, REWARDS, TASKS, Table, reward_key
+from protocol.tables import BY_NAME, CHANGES, DISPUTES, MINERS, REWARDS, TASKS, Table, reward_key
 
 T = TypeVar("T")
 
@@ -35,6 +35,13 @@ class StateView(RowReader, Protocol):
 
     def validators(self) -> Sequence[bytes]:
         """Return the sorted addresses of all miners registered as validators."""
+        ...
+
+    def open_changes(self) -> Sequence[bytes]:
+        """Return the ids of the changes that can still be voted on, the first to be decided first.
+
+        Those that are decided in one epoch are sorted by id.
+        """
         ...
 
     def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
@@ -90,11 +97,12 @@ def is_validator(miner: Miner) -> bool:
 
 
 class EpochView:
-    """A state during one epoch: the list of validators is read once for all tasks that need it."""
+    """A state during one epoch: a list that many subjects need is read once."""
 
     def __init__(self, view: StateView) -> None:
         self._view = view
         self._validators: Sequence[bytes] | None = None
+        self._open_changes: Sequence[bytes] | None = None
 
     def get(self, table: Table[T], key: bytes) -> T | None:
         """Return one row, or None."""
@@ -109,6 +117,12 @@ class EpochView:
         if self._validators is None:
             self._validators = tuple(self._view.validators())
         return self._validators
+
+    def open_changes(self) -> Sequence[bytes]:
+        """Return the ids of the changes that can still be voted on, the first decided first."""
+        if self._open_changes is None:
+            self._open_changes = tuple(self._view.open_changes())
+        return self._open_changes
 
     def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
         """Return the sorted ids of the tasks that owe a recipient a part of their reward."""
@@ -160,6 +174,13 @@ class MemoryView:
             for (name, key), row in self.rows.items()
             if name == MINERS.name and is_validator(row)
         )
+
+    def open_changes(self) -> Sequence[bytes]:
+        """Return the ids of the changes that can still be voted on, the first decided first."""
+        found = [row for (name, _), row in self.rows.items() if name == CHANGES.name]
+        opened = [one for one in found if one.status is ChangeStatus.OPEN]
+        opened.sort(key=lambda one: (one.change.effective_at, one.change_id))
+        return [one.change_id for one in opened]
 
     def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
         """Return the sorted ids of the tasks that owe a recipient a part of their reward."""

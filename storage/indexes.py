@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from protocol.charter_records import ChangeCase
 from protocol.closing import compute_moved_epoch, is_paid_out
 from protocol.dispute_records import DisputeCase
-from protocol.phases import OPEN_DISPUTES, RewardState, TaskStatus
+from protocol.phases import OPEN_DISPUTES, ChangeStatus, RewardState, TaskStatus
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
@@ -29,6 +30,7 @@ from protocol.records import (
     Validation,
 )
 from protocol.tables import (
+    CHANGES,
     DISPUTES,
     FRAUD_REPORTS,
     MINERS,
@@ -48,7 +50,7 @@ from storage.local_tables import FRAUD
 T = TypeVar("T")
 
 INDEX_TABLE = "ai_index_mappings"
-INDEXES_VERSION = 3
+INDEXES_VERSION = 4
 """Raised when any function here changes; a store with another one rebuilds all indexes at open."""
 
 Parts = tuple[Part, ...]
@@ -195,6 +197,15 @@ def _ruling_subject(ruling: Ruling) -> Iterable[Parts]:
     yield (ruling.subject, ruling.epoch)
 
 
+def _change_time(case: ChangeCase) -> Iterable[Parts]:
+    yield (case.proposed_at,)
+
+
+def _change_open(case: ChangeCase) -> Iterable[Parts]:
+    if case.status is ChangeStatus.OPEN:
+        yield (case.change.effective_at,)
+
+
 def _fraud_flagged(analysis: FraudAnalysis) -> Iterable[Parts]:
     if analysis.flagged:
         yield (analysis.overall_risk,)
@@ -225,6 +236,8 @@ DISPUTES_BY_DUE = Index("disputes_by_due", DISPUTES, _dispute_due)
 DISPUTES_BY_EVIDENCE = Index("disputes_by_evidence", DISPUTES, _dispute_evidence)
 REPORTS_BY_ANALYSIS = Index("fraud_reports_by_analysis", FRAUD_REPORTS, _report_analysis)
 RULINGS_BY_SUBJECT = Index("rulings_by_subject", RULINGS, _ruling_subject)
+CHANGES_BY_TIME = Index("changes", CHANGES, _change_time)
+CHANGES_OPEN = Index("changes_open", CHANGES, _change_open)
 FRAUD_FLAGGED = Index("fraud_flagged", FRAUD, _fraud_flagged)
 """Of local opinions: like their rows, it enters no root."""
 
@@ -253,6 +266,8 @@ INDEXES: tuple[Index[Any], ...] = (
     DISPUTES_BY_EVIDENCE,
     REPORTS_BY_ANALYSIS,
     RULINGS_BY_SUBJECT,
+    CHANGES_BY_TIME,
+    CHANGES_OPEN,
     FRAUD_FLAGGED,
 )
 BY_TABLE: dict[str, tuple[Index[Any], ...]] = {

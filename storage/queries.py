@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from protocol.charter_records import ChangeCase
 from protocol.dispute_records import DisputeCase
 from protocol.errors import Rejected
 from protocol.phases import TaskStatus
@@ -244,6 +245,10 @@ class Queries:
     ) -> Page[DisputeCase]:
         """Return the disputes of a task by round."""
         return self._list_rows(DISPUTES, task_id, limit, cursor)
+
+    def changes(self, limit: int = PAGE_ITEMS, cursor: bytes | None = None) -> Page[ChangeCase]:
+        """Return all changes that sealers voted on, the latest first."""
+        return self._list(indexes.CHANGES_BY_TIME, (), limit, cursor, is_latest_first=True)
 
     def fraud_reports_of_submission(
         self, submission_id: bytes, limit: int = PAGE_ITEMS, cursor: bytes | None = None

@@ -8,6 +8,7 @@ what a salvage does, and what an audit does into a store in memory.
 from dataclasses import dataclass
 
 from protocol.chains import Evidence, read_evidence
+from protocol.charter import find_charter
 from protocol.epoch import Epoch
 from protocol.errors import InvariantBroken, Rejected
 from protocol.fold import fold_epoch
@@ -97,8 +98,12 @@ def check_next_seal(store: Store, seal: Seal) -> bytes:
     Raises:
         Rejected: `seal_…`.
     """
-    genesis, epoch = store.genesis, store.head.epoch + 1
-    return check_seal(genesis.network, seal, store.head.seal_hash, epoch, genesis.sealers)
+    epoch = store.head.epoch + 1
+    sealers, sealers_next = (
+        find_charter(store.view, store.genesis, one).sealers for one in (epoch, epoch + 1)
+    )
+    network, prev = store.genesis.network, store.head.seal_hash
+    return check_seal(network, seal, prev, epoch, sealers, sealers_next)
 
 
 def check_set(
@@ -127,14 +132,13 @@ def apply_epoch(store: Store, sealed: SealedEpoch) -> None:
         StorageError: `store` cannot write.
     """
     content = sealed.seal.content
-    genesis = store.genesis
     epoch = Epoch(
         number=content.epoch,
         beacon=compute_beacon(store.head.seal_hash, content.set_root, content.secret),
         transactions=tuple(sealed.transactions),
         evidence=tuple(sorted((proof.author, proof.seq) for proof in sealed.evidence)),
     )
-    outcome = fold_epoch(store.view, genesis.params, genesis.network, epoch)
+    outcome = fold_epoch(store.view, store.genesis, epoch)
     rows_hash: LtHash = store.head.rows_hash.copy()
     for change in outcome.changes:
         name, key, table = change.table.name, change.key, change.table

@@ -8,6 +8,7 @@ from protocol.tables import TASKS, Table, split_dispute_key, split_reward_key
 from protocol.view import find_closed_epoch
 from storage.engine import Engine
 from storage.indexes import (
+    CHANGES_OPEN,
     DISPUTES_BY_DUE,
     INDEX_TABLE,
     MINERS_BY_ROLE,
@@ -15,6 +16,7 @@ from storage.indexes import (
     TASKS_BY_DUE,
 )
 from storage.keys import decode_key, prefix_end
+from storage.queries import read_primary_key
 from storage.rows import Rows
 from storage.tombstones import read_tombstone
 
@@ -45,6 +47,12 @@ class StoreView:
         """Return the sorted addresses of all miners registered as validators."""
         prefix = MINERS_BY_ROLE.prefix(ROLE_VALIDATOR)
         return self._read_last_parts(prefix, prefix_end(prefix))
+
+    def open_changes(self) -> Sequence[bytes]:
+        """Return the ids of the changes that can still be voted on, the first decided first."""
+        prefix = CHANGES_OPEN.prefix()
+        rows = self._engine.scan(INDEX_TABLE, prefix, prefix_end(prefix))
+        return [read_primary_key(key) for key, _ in rows]
 
     def owing_tasks(self, recipient: bytes) -> Sequence[bytes]:
         """Return the sorted ids of the tasks that owe a recipient a part of their reward."""

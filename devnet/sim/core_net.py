@@ -1,10 +1,5 @@
-"""The network of the core layer: a heap of things to come, links with fates, gossip, conversations.
+"""The network of the core layer: links with fates, gossip, conversations, lives."""
 
-Everything that takes time (a message, a restart, the end of a cut) is an entry of the heap. Entries
-of one moment go in the order in which they were made, so a run has one order.
-"""
-
-import heapq
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -12,9 +7,9 @@ from typing import Any
 
 from devnet.sim.cast import Cast
 from devnet.sim.core_peer import CorePeer
-from devnet.sim.core_sealer import HeapClock
 from devnet.sim.core_talk import Talk
 from devnet.sim.fates import Fates
+from devnet.sim.heap import Heap, HeapClock
 from devnet.sim.judge import Judge
 from devnet.sim.links import choose_links
 from devnet.sim.plan import Plan
@@ -35,7 +30,7 @@ TIMEOUT_MS = 300
 RESTART_MS = 200
 
 
-class CoreNet:
+class CoreNet(Heap):
     """The peers of one run and all that is on its way between them.
 
     Args:
@@ -45,28 +40,18 @@ class CoreNet:
     def __init__(
         self, plan: Plan, cast: Cast, witness: Witness, fates: Fates, judge: Judge
     ) -> None:
+        super().__init__()
         self.witness = witness
         self.fates = fates
-        self.now_ms = 0
         watch = SealerWatch(witness, plan.sealers)
         offsets = (*plan.clock_offsets_ms, *(0,) * plan.peers)
         self.peers = [
-            CorePeer(
-                plan,
-                cast,
-                witness,
-                fates,
-                number,
-                HeapClock(lambda: self.now_ms, offsets[number]),
-                watch,
-            )
-            for number in range(plan.peers)
+            CorePeer(plan, cast, witness, fates, number, HeapClock(self, offset), watch)
+            for number, offset in enumerate(offsets[: plan.peers])
         ]
         self.links = choose_links(plan, fates)
         self._cast = cast
         self._judge = judge
-        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._entries = 0
         self._blocked: dict[tuple[int, int], int] = {}
         self._talking: set[tuple[int, int]] = set()
 
@@ -77,31 +62,14 @@ class CoreNet:
             self._flush(peer)
             self.later(self.fates.draw("tick", peer.number) % TICK_MS, self._tick, peer, 0)
 
-    def step(self, until_ms: int) -> bool:
-        """Do what comes next; return whether anything was left to do in time."""
-        if not self._heap or self._heap[0][0] > until_ms:
-            return False
-        self.now_ms, _, action, arguments = heapq.heappop(self._heap)
-        action(*arguments)
-        return True
-
     @property
     def up(self) -> list[CorePeer]:
         """The peers that are up."""
         return [peer for peer in self.peers if peer.is_up]
 
-    def read_ms(self) -> int:
-        """Return the time of the heap."""
-        return self.now_ms
-
     def is_awake(self, peer: CorePeer) -> bool:
         """Tell whether a peer is up and its process not stopped."""
         return peer.is_up and peer.resumes_ms <= self.now_ms
-
-    def later(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something after a while."""
-        self._entries += 1
-        heapq.heappush(self._heap, (self.now_ms + delay_ms, self._entries, action, arguments))
 
     # --------------------------------------------------------------------------- messages
 

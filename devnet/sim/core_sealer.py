@@ -19,31 +19,8 @@ from protocol.keys import Signer
 from protocol.messages import SealedIds
 from protocol.plan import Plan
 
-START_MS = 1_767_225_600_000
-"""The wall clock at the beginning: 2026-01-01."""
 LATER_S = 3_600.0
 """When a sealer that has nothing to wait for looks again."""
-
-
-class HeapClock:
-    """The time of the heap, with a wall clock that may be wrong by a day.
-
-    Args:
-        read_ms: tells the time of the heap.
-        offset_ms: of the wall clock.
-    """
-
-    def __init__(self, read_ms: Callable[[], int], offset_ms: int) -> None:
-        self._read_ms = read_ms
-        self._offset_ms = offset_ms
-
-    def now_ms(self) -> int:
-        """See `node.clock.Clock`, here and below."""
-        return START_MS + self._read_ms() + self._offset_ms
-
-    def monotonic_s(self) -> float:
-        """Return the time of the heap."""
-        return self._read_ms() / 1_000
 
 
 class Bell(Broadcast):

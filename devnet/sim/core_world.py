@@ -87,7 +87,7 @@ class CoreWorld:
         if not peer.habit:
             return
         signer = peer.accounts[arguments[1] % len(peer.accounts)]
-        lie = Liar(self.cast, peer.state, signer).make(kind, arguments[0])
+        lie = Liar(peer.state, signer).make(kind, arguments[0])
         told = tuple(tx.wire for tx in lie.told)
         peer.state.accept(lie.told, None)
         links = self.net.links[peer.number]

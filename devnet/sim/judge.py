@@ -202,7 +202,7 @@ class Judge:
 
     def _check_rebuilt(self, peer: int, state: StateManager) -> None:
         """Build the open set anew, in another order, and compare; no row may differ either."""
-        kept, anew = state.open, OpenSet(state.params, state.network, state.store.journal.at)
+        kept, anew = state.open, OpenSet(state.network, state.store.journal.at)
         transactions = sorted(kept.transactions.values(), key=lambda tx: tx.tx_id, reverse=True)
         self._check_evidence(peer, state)
         gone = anew.rebuild(kept.standing, transactions, dict(sorted(kept.evidence.items())))

@@ -7,7 +7,7 @@ decide who is told what.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devnet.sim.cast import Cast, make_answer, make_registration, make_terms
+from devnet.sim.cast import make_answer, make_registration, make_terms
 from node.state_manager import StateManager
 from protocol import kinds
 from protocol.keys import Signer
@@ -16,6 +16,7 @@ from protocol.kinds.claim_reward import ClaimReward
 from protocol.phases import RewardState, TaskStatus
 from protocol.records import Task
 from protocol.tables import MINERS, REWARDS, SUBMISSIONS, TASKS
+from protocol.task_types import TaskTerms
 from protocol.transactions import (
     ANCHOR_BYTES,
     VERSION,
@@ -45,13 +46,11 @@ class Liar:
     """One account that lies, and never works honestly.
 
     Args:
-        cast: of the network.
         state: of the liar's peer.
         signer: of the account.
     """
 
-    def __init__(self, cast: Cast, state: StateManager, signer: Signer) -> None:
-        self._cast = cast
+    def __init__(self, state: StateManager, signer: Signer) -> None:
         self._state = state
         self._signer = signer
 
@@ -70,10 +69,10 @@ class Liar:
     # ---------------------------------------------------------------------------- inner parts
 
     def _publish(self, choice: int) -> Lie:
-        return Lie((self._sign("publish_task", make_terms(choice)),))
+        return Lie((self._sign("publish_task", self._make_terms(choice)),))
 
     def _equivocate(self, choice: int) -> Lie:
-        one = self._sign("publish_task", make_terms(choice))
+        one = self._sign("publish_task", self._make_terms(choice))
         terms = replace(one.payload, title="Another face")
         return Lie((one,), (sign_transaction(one.header, terms, self._signer),))
 
@@ -116,10 +115,10 @@ class Liar:
         if self._is_stranger():
             return Lie((self._sign("register_miner", make_registration()),))
         if not tasks:
-            terms = make_terms(choice)
+            terms = self._make_terms(choice)
             return Lie((self._sign("publish_task", terms, epoch=dated, anchor=anchor),))
         task_id = tasks[choice % len(tasks)].task_id
-        payload = make_answer(self._cast.network, task_id, self._signer.address)
+        payload = make_answer(self._state.network, task_id, self._signer.address)
         return Lie((self._sign("submit_answer", payload, task_id, epoch=dated, anchor=anchor),))
 
     def _copy(self, choice: int) -> Lie:
@@ -142,7 +141,7 @@ class Liar:
         other = self._state.open.get(SUBMISSIONS, submission_id)
         if other is None:
             return Lie()
-        payload = make_answer(self._cast.network, task.task_id, self._signer.address)
+        payload = make_answer(self._state.network, task.task_id, self._signer.address)
         payload = replace(payload, commitment=other.commitment)
         return Lie((self._sign("submit_answer", payload, task.task_id),))
 
@@ -161,6 +160,11 @@ class Liar:
                 payload = replace(tx.payload, submission_id=one.submission_id)
                 return self._sign("reveal_answer", payload, one.task_id)
         return None
+
+    def _make_terms(self, choice: int) -> TaskTerms:
+        """Return terms that the network of the liar's peer accepts."""
+        epochs = self._state.genesis.params.submission_epochs_min + choice % 2
+        return replace(make_terms(choice), submission_epochs=epochs)
 
     def _is_stranger(self) -> bool:
         return self._state.open.get(MINERS, self._signer.address) is None

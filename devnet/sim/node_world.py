@@ -219,7 +219,7 @@ class NodeWorld:
         if not one.habit or one.peer is None:
             return
         signer = one.accounts[arguments[1] % len(one.accounts)]
-        lie = Liar(self.cast, one.peer.state, signer).make(kind, arguments[0])
+        lie = Liar(one.peer.state, signer).make(kind, arguments[0])
         one.peer.state.accept(lie.told, None)
         if kind == "hoard":
             nursery.start_soon(self._release, one, lie.told, arguments[2])

@@ -127,6 +127,11 @@ def show_coins(nano: Any) -> str | None:
     return f"{sign}{whole:,}{fraction}"
 
 
+def show_values(values: Any) -> str | None:
+    """Return the numbers of a parameter of the network, beside each other."""
+    return " ".join(clean_text(str(one)) for one in values) if isinstance(values, list) else None
+
+
 def parse_coins(text: str) -> int:
     """Return the nano-units of an amount in coins such as 12.5.
 

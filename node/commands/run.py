@@ -5,9 +5,10 @@ but the lock is written before all of it has been found good.
 """
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import trio
 from cyclopts import Parameter
@@ -30,6 +31,12 @@ from node.telemetry import LogControl, configure_logging, get_logger
 from node.version import VERSION
 from protocol.genesis import Genesis
 
+if TYPE_CHECKING:
+    # Late, too: it brings the database.
+    from node.peer import Peer
+
+Attend = Callable[["Peer"], Awaitable[None]]
+
 
 def run(
     *,
@@ -43,7 +50,23 @@ def run(
     common: Common = COMMON,
 ) -> int:
     """Run the node until SIGTERM, Ctrl-C or `minesync stop`. A second signal ends it at once."""
-    loaded = load_for(common, config, flags).config
+    return run_data_dir(load_for(common, config, flags).config, common, password_file)
+
+
+def run_data_dir(
+    loaded: Config, common: Common, password_file: Path | None = None, attend: Attend | None = None
+) -> int:
+    """Run the node of a data directory; return the exit code.
+
+    Args:
+        loaded: what the operator chose.
+        common: which directory.
+        password_file: unlocks the account key.
+        attend: runs beside the node and ends with it: for programs that steer one from inside.
+
+    Raises:
+        BlamedError: whatever keeps it from running.
+    """
     paths = common.paths
     if not paths.root.exists():
         raise ConfigError("data_dir_missing", f"no folder {paths.root}", "`minesync init` first")
@@ -61,7 +84,9 @@ def run(
         )
         try:
             show_banner(common, loaded, genesis, seed, accounts)
-            return trio.run(_serve, loaded, paths, genesis, seed, accounts, lock, log_control)
+            return trio.run(
+                _serve, loaded, paths, genesis, seed, accounts, lock, log_control, attend
+            )
         finally:
             log_control.close()
 
@@ -103,6 +128,7 @@ async def _serve(
     accounts: Accounts,
     lock: NodeLock,
     log_control: LogControl,
+    attend: Attend | None,
 ) -> int:
     """Run the node until it ends by itself or a signal comes; return the exit code."""
     # Late, so that a wrong configuration or password is told before the network library loads.
@@ -113,17 +139,22 @@ async def _serve(
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch_signals, signals, stop, received)
-            await run_node(
-                config,
-                paths=paths,
-                genesis=genesis,
-                identity_seed=seed,
-                signer=accounts.own,
-                sealer=accounts.sealer,
-                stop=stop,
-                on_rpc_url=lock.publish_rpc_url,
-                log_control=log_control,
-            )
+            async with trio.open_nursery() as inner:
+                start_node = partial(
+                    run_node,
+                    config,
+                    paths=paths,
+                    genesis=genesis,
+                    identity_seed=seed,
+                    signer=accounts.own,
+                    sealer=accounts.sealer,
+                    stop=stop,
+                    on_rpc_url=lock.publish_rpc_url,
+                    log_control=log_control,
+                )
+                peer: Peer = await inner.start(start_node)
+                if attend is not None:
+                    await attend(peer)
             nursery.cancel_scope.cancel()
     return Exit.INTERRUPTED if received == [signal.SIGINT] else Exit.OK
 

@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from node.commands.common import COMMON, Common, emit, make_console, show_pairs
+from node.commands.common import (
+    COMMON,
+    Common,
+    emit,
+    make_console,
+    show_pairs,
+    show_values,
+)
 from node.exits import Exit
 from node.rpc.client import RpcClient, connect
 
@@ -49,6 +56,7 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             ("last epoch", data.get("epoch")),
             ("its time", _TIME_MARKS.get(str((data.get("sealing") or {}).get("sealed_mark")))),
             *_describe_sealers(data.get("sealing") or {}),
+            ("changed", _describe_parameters(data.get("parameters_changed") or [])),
             ("state root", data.get("state_root")),
             ("transactions", data.get("transactions")),
             ("not sealed yet", data.get("open")),
@@ -82,6 +90,12 @@ def _describe_sealers(sealing: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("next seal", f"round {sealing['round']}, {voted} voted" if is_late else None),
         ("liars", f"{liars} of the sealers contradicted themselves" if liars else None),
     ]
+
+
+def _describe_parameters(items: list[dict[str, Any]]) -> str | None:
+    """Return which numbers of the network are not those of its genesis."""
+    shown = (f"{item.get('name')} {show_values(item.get('values'))}" for item in items)
+    return ", ".join(shown) or None
 
 
 def _explain(check: dict[str, Any]) -> str:

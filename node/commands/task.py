@@ -24,11 +24,10 @@ from node.commands.common import (
 from node.commands.marks import explain_marks, mark
 from node.commands.task_fields import build_task_type
 from node.exits import UsageError
-from node.network import read_genesis
 from node.rpc.client import connect
 from node.text import clean_text
 from protocol.params import SCALE
-from protocol.task_types import BLOB_BYTES_MAX, Difficulty
+from protocol.task_types import BLOB_BYTES_MAX
 
 app = App(name="task", help="Publish, list, show and cancel tasks.")
 
@@ -55,15 +54,14 @@ def publish(
     participants: Annotated[int, Parameter(help="Places for miners.")] = 10,
     reviewers: Annotated[int | None, Parameter(help="Votes an answer needs.")] = None,
     threshold: Annotated[
-        int, Parameter(help="Agreement it needs, in percent; at least what the network asks.")
-    ] = 60,
+        int | None, Parameter(help="Agreement it needs, in percent; else 60, or the least.")
+    ] = None,
     quality: Annotated[int, Parameter(help="Least score of a winner, 0 to 100.")] = 60,
     requirements: Annotated[str, Parameter(help="What an answer must contain.")] = "",
     dry_run: Annotated[bool, Parameter(help="Only print what it costs.", negative="")] = False,
     common: Common = COMMON,
 ) -> None:
     """Put a task on offer. The node that runs here signs it with its account."""
-    level = Difficulty[difficulty.upper()]
     data = b"" if input is None else read_file(input, BLOB_BYTES_MAX)
     terms: dict[str, Any] = {
         "task_type": build_task_type(type, field or []),
@@ -75,16 +73,16 @@ def publish(
         "quality_threshold": quality,
         "submission_requirements": requirements,
     }
-    staked = None if stake is None else parse_coins(stake)
-    share = _read_threshold(threshold)
+    chosen = {
+        "submission_epochs": window,
+        "stake_required": None if stake is None else str(parse_coins(stake)),
+        "required_reviewers": reviewers,
+        "consensus_threshold": None if threshold is None else _read_threshold(threshold),
+    }
+    # What is not chosen the node does, which knows what the network asks for now.
+    terms |= {name: value for name, value in chosen.items() if value is not None}
     method = "task_estimate" if dry_run else "task_publish"
     with connect(common.paths) as client:
-        params = read_genesis(common.paths.genesis).params
-        if window is not None:
-            terms["submission_epochs"] = window
-        terms["stake_required"] = str(params.stake_min[level] if staked is None else staked)
-        terms["required_reviewers"] = params.reviewers_min if reviewers is None else reviewers
-        terms["consensus_threshold"] = max(params.consensus_threshold_min, share)
         reply: dict[str, Any] = client.call(method, terms=terms, data="0x" + data.hex())
 
     def render(console: Console) -> None:

@@ -202,7 +202,8 @@ class Miner:
         """Tell whether enough validators could judge a task with us a party: else nobody pays."""
         parties = {task.publisher, self._address, *(one.miner for one in task.participants)}
         wanted = task.terms.required_reviewers
-        return count_judges(self._state.store.view, wanted, parties) == wanted
+        view, epoch = self._state.store.view, self._state.epoch + 1
+        return count_judges(view, epoch, wanted, parties) == wanted
 
     def _sum_locked(self) -> int:
         """Return the stakes locked in our answers, those not sealed yet included."""

@@ -82,14 +82,21 @@ class RpcClient:
         given = {name: value for name, value in params.items() if value is not None}
         request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": given}
         self._next_id += 1
-        status, body = self._post(json.dumps(request).encode("utf-8"))
-        if status in (401, 403):
-            wanted = "the token of the node that runs now"
-            raise RpcError("unauthorized", f"HTTP {status} from {self.url}", wanted)
-        reply = _parse_reply(body, status)
-        if "error" in reply:
-            raise _read_error(reply["error"])
-        return reply.get("result")
+        headers = {"Content-Type": "application/json"}
+        content = json.dumps(request).encode("utf-8")
+        status, body = self._request("POST", "/rpc", content=content, headers=headers)
+        return read_result(body, status)
+
+    def read_metrics(self) -> str:
+        """Return all metrics, in Prometheus' text format.
+
+        Raises:
+            RpcError: `unreachable`, `bad_reply`, `unauthorized`.
+        """
+        status, body = self._request("GET", "/metrics")
+        if status != 200:
+            raise RpcError("bad_reply", f"HTTP {status}", "metrics")
+        return body.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,22 +113,23 @@ class RpcClient:
     ) -> None:
         self.close()
 
-    def _post(self, content: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"}
+    def _request(self, method: str, path: str, **given: Any) -> tuple[int, bytes]:
         body = bytearray()
         try:
-            with self._http.stream(
-                "POST", f"{self.url}/rpc", content=content, headers=headers
-            ) as response:
+            with self._http.stream(method, f"{self.url}{path}", **given) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > RPC_REPLY_BYTES_MAX:
                         wanted = f"at most {RPC_REPLY_BYTES_MAX} bytes"
                         raise RpcError("bad_reply", "a longer reply", wanted)
-                return response.status_code, bytes(body)
+                status = response.status_code
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             found = f"{self.url}: {clean_text(str(error)) or type(error).__name__}"
             raise RpcError("unreachable", found, "a node that answers") from error
+        if status in (401, 403):
+            wanted = "the token of the node that runs now"
+            raise RpcError("unauthorized", f"HTTP {status} from {self.url}", wanted)
+        return status, bytes(body)
 
 
 def connect(paths: DataPaths, timeout_ms: int = RPC_DEADLINE_MS) -> RpcClient:
@@ -153,6 +161,18 @@ def _read_token(paths: DataPaths) -> str:
     if not token.isalnum():
         raise KeyFileError("key_malformed", f"{paths.rpc_token} is no token", wanted)
     return token.decode("ascii")
+
+
+def read_result(body: bytes, status: int) -> Any:
+    """Return the result that the body of a reply holds.
+
+    Raises:
+        RpcError: the node's own refusal, or `bad_reply`.
+    """
+    reply = _parse_reply(body, status)
+    if "error" in reply:
+        raise _read_error(reply["error"])
+    return reply.get("result")
 
 
 def _parse_reply(body: bytes, status: int) -> dict[str, Any]:

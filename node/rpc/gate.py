@@ -50,12 +50,20 @@ class Gate:
         token: what `rpc.token` holds.
         hosts: as `list_hosts`.
         paths: what there is, by method; anything else is 404 or 405.
+        open_paths: those that need no token.
     """
 
-    def __init__(self, token: str, hosts: frozenset[str], paths: dict[str, str]) -> None:
+    def __init__(
+        self,
+        token: str,
+        hosts: frozenset[str],
+        paths: dict[str, str],
+        open_paths: frozenset[str] = OPEN_PATHS,
+    ) -> None:
         self._token = token.encode("ascii")
         self._hosts = hosts
         self._paths = paths
+        self._open_paths = open_paths
 
     def __call__(self, request: Request) -> Response | None:
         """Return why a request is refused, None if it is not."""
@@ -69,7 +77,7 @@ class Gate:
             return _refuse(404, "no such path")
         if request.method != method:
             return _refuse(405, f"{method} only", (("allow", method),))
-        if request.path in OPEN_PATHS:
+        if request.path in self._open_paths:
             return None
         if not self._has_token(request):
             challenge = (("www-authenticate", "Bearer"),)

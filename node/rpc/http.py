@@ -78,7 +78,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One reply. A body that comes piece by piece ends when its iterator does."""
+    """One reply. A body that comes piece by piece ends when its iterator does.
+
+    Attributes:
+        headers: names in lower case; they replace those that every reply has.
+    """
 
     status: int
     body: bytes | AsyncIterator[bytes] = b""
@@ -240,7 +244,9 @@ class _Connection:
         Raises:
             trio.BrokenResourceError, trio.TooSlowError: the client does not take it.
         """
-        headers = [*_HEADERS_ALWAYS, ("content-type", response.content_type), *response.headers]
+        own = {name for name, _ in response.headers}
+        headers = [pair for pair in _HEADERS_ALWAYS if pair[0] not in own]
+        headers += [("content-type", response.content_type), *response.headers]
         if isinstance(response.body, bytes):
             headers.append(("content-length", str(len(response.body))))
         await self._send_bytes(h11.Response(status_code=response.status, headers=headers))

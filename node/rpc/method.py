@@ -138,6 +138,13 @@ def read_int(least: int, most: int) -> Reader:
     return read
 
 
+def read_flag(name: str, value: Any) -> bool:
+    """Return a truth value."""
+    if not isinstance(value, bool):
+        raise bad_param(name, _show(value), "true or false")
+    return value
+
+
 def read_amount(name: str, value: Any) -> int:
     """Return nano-units, given as decimal text or as an integer."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):

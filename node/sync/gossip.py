@@ -22,6 +22,8 @@ from node.transport.base import Transport, TransportError
 from node.verifier import Verifier
 from protocol.ballots import Ballot, DoubleBallot, Proposal, SealVote, Word
 from protocol.chains import read_evidence
+from protocol.charter import find_charter
+from protocol.charter_records import LEAD_EPOCHS
 from protocol.errors import PeerFault, Rejected
 from protocol.hashing import HASH_BYTES
 from protocol.messages import (
@@ -44,7 +46,7 @@ from protocol.messages import (
     unpack_ids,
 )
 from protocol.schema import encode_record
-from protocol.seals import Seal, check_seal, compute_set_root
+from protocol.seals import Seal, check_signatures, compute_set_root
 from protocol.sharing import Deal, Opening
 from protocol.transactions import SignedTransaction
 from storage.errors import Full
@@ -223,8 +225,6 @@ class Gossip:
                 return bool(ids) and self._relayed.take_nowait(1)
             case SealNotice():
                 seal = Seal.from_bytes(message.sealed.seal)
-                content, sealers = seal.content, state.genesis.sealers
-                check_seal(state.network, seal, content.prev, content.epoch, sealers)
                 return self._is_seal_news(message.sealed, seal) and _fits(message.sealed, seal)
             case EvidenceNotice():
                 return state.door.is_news(read_evidence(state.intake, message.proof))
@@ -245,11 +245,20 @@ class Gossip:
     def _is_seal_news(self, sealed: SealedIds, seal: Seal) -> bool:
         """Tell whether a seal is one to pass on.
 
-        Any quorum of its signatures makes it another message, and one of them is enough.
+        Any quorum of its signatures makes it another message, and one of them is enough. Who seals
+        an epoch far ahead cannot be known here: a seal of the latest sealers known is told on, as a
+        hint that there is more to fetch, and one of others is not, though nobody is blamed for it.
+
+        Raises:
+            Rejected: `seal_…`.
         """
-        epoch, journal = seal.content.epoch, self._state.store.journal
-        is_ours = epoch == self._state.epoch and sealed.seal == journal.seal(epoch)
-        return is_ours or epoch > self._state.epoch
+        state, epoch = self._state, seal.content.epoch
+        if epoch <= state.epoch:
+            return epoch == state.epoch and sealed.seal == state.store.journal.seal(epoch)
+        known = min(epoch, state.epoch + LEAD_EPOCHS)
+        sealers = find_charter(state.store.view, state.genesis, known).sealers
+        check_signatures(state.network, seal, sealers)
+        return True
 
     def _is_proposal_news(self, message: ProposalNotice) -> bool:
         plan = message.proposal.plan

@@ -6,13 +6,16 @@ It works at this end only: to cut two peers apart it is enough that one of them 
 Cut:  connections to the peer are closed, dials to it are refused, its own are closed as they
       come, its streams are refused and reset, gossip it forwards is dropped. To the reader of
       `peer_events` a cut peer is simply not connected.
-Slow: what is sent to the peer on a stream, and the gossip it forwards, takes so much longer.
+Deaf: the connection stays, and nothing of the peer arrives any more: its replies and requests do
+      not come, the gossip it forwards is dropped. The peer still hears this one.
+Slow: what is sent to the peer on a stream, and the gossip it forwards, takes longer, waits for its
+      turn, or breaks the stream.
 """
 
 import heapq
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import trio
 
@@ -26,31 +29,15 @@ from node.transport.base import (
     read_peer_name,
 )
 from node.transport.contexts import raising_plainly
+from node.transport.fault_rules import IN, OUT, WAYS, FaultRules, LinkRule
 from node.transport.inbox import GossipInbox, PeerEventInbox
 from node.transport.limits import TransportLimits
-
-
-@dataclass
-class _Rules:
-    """What is wrong with the network now."""
-
-    cut: set[PeerName] = field(default_factory=set)
-    delay_ms: dict[PeerName, int] = field(default_factory=dict)
-
-    def check_not_cut(self, peer: PeerName) -> None:
-        if peer in self.cut:
-            raise TransportError("link_cut", peer, "a peer that no fault rule cuts off")
-
-    async def delay(self, peer: PeerName) -> None:
-        delay_ms = self.delay_ms.get(peer, 0)
-        if delay_ms:
-            await trio.sleep(delay_ms / 1000)
 
 
 class _FaultyStream:
     """A stream that obeys the rules of the moment."""
 
-    def __init__(self, inner: Stream, rules: _Rules) -> None:
+    def __init__(self, inner: Stream, rules: FaultRules) -> None:
         self._inner = inner
         self._rules = rules
 
@@ -60,15 +47,21 @@ class _FaultyStream:
         return self._inner.peer
 
     async def send_all(self, data: bytes) -> None:
-        """Send `data`, late if the peer is slow."""
-        await self._rules.delay(self.peer)
+        """Send `data`, late if the link is slow."""
+        delay_s = self._rules.take_delay_s(OUT, self.peer, len(data))
+        if delay_s:
+            await trio.sleep(delay_s)
         self._rules.check_not_cut(self.peer)
+        if self._rules.is_breaking(self.peer, len(data)):
+            await self._inner.reset()
+            raise TransportError("stream_failed", f"a stream to {self.peer}", "a link that holds")
         await self._inner.send_all(data)
 
     async def receive_some(self, bytes_max: int) -> bytes:
         """Return some bytes, or b"" at the end."""
         self._rules.check_not_cut(self.peer)
         data = await self._inner.receive_some(bytes_max)
+        await self._rules.wait_heard(self.peer)
         self._rules.check_not_cut(self.peer)
         return data
 
@@ -84,9 +77,9 @@ class _FaultyStream:
 class FaultyTransport:
     """A `Transport` around another, with rules that can be changed while it runs."""
 
-    def __init__(self, inner: Transport, limits: TransportLimits) -> None:
+    def __init__(self, inner: Transport, limits: TransportLimits, rng: random.Random) -> None:
         self._inner = inner
-        self._rules = _Rules()
+        self._rules = FaultRules(rng)
         self._events = PeerEventInbox()
         self._inbox = GossipInbox(
             messages_max=limits.gossip_inbox_max, bytes_max=limits.gossip_inbox_bytes_max
@@ -107,20 +100,32 @@ class FaultyTransport:
             for name in names:
                 nursery.start_soon(self._inner.disconnect, name)
 
+    def deafen(self, peers: Iterable[PeerName]) -> None:
+        """Hear nothing of `peers` any more; they go on hearing this one."""
+        self._rules.deafen(peers)
+
     def heal(self, peers: Iterable[PeerName] | None = None) -> None:
         """Allow `peers` again, or everybody. Nobody is connected by it: whoever wants to, dials."""
-        self._rules.cut.difference_update(tuple(self._rules.cut) if peers is None else peers)
+        self._rules.allow(peers)
 
-    def slow_down(self, peer: PeerName, delay_ms: int) -> None:
-        """Delay what goes to `peer` and the gossip that comes from it; 0 takes that back."""
-        self._rules.delay_ms[peer] = delay_ms
-        if not delay_ms:
-            del self._rules.delay_ms[peer]
+    def set_link(self, peer: PeerName, rule: LinkRule, ways: Iterable[str] = WAYS) -> None:
+        """Slow down what goes to `peer` on streams (out) and the gossip that comes from it (in)."""
+        self._rules.set_link(peer, rule, ways)
 
     @property
     def cut_peers(self) -> tuple[PeerName, ...]:
         """Who is cut off now, sorted."""
         return tuple(sorted(self._rules.cut))
+
+    @property
+    def slow_peers(self) -> tuple[PeerName, ...]:
+        """To or from whom a link has a rule now, sorted."""
+        return self._rules.slow
+
+    @property
+    def deaf_peers(self) -> tuple[PeerName, ...]:
+        """Of whom nothing is heard now, sorted."""
+        return tuple(sorted(self._rules.deaf))
 
     @property
     def name(self) -> PeerName:
@@ -167,8 +172,10 @@ class FaultyTransport:
     async def open_stream(self, peer: PeerName, protocol_id: str) -> Stream:
         """Open a stream, unless the peer is cut off."""
         self._rules.check_not_cut(peer)
-        await self._rules.delay(peer)
-        return _FaultyStream(await self._inner.open_stream(peer, protocol_id), self._rules)
+        await trio.sleep(self._rules.take_delay_s(OUT, peer, 0))
+        stream = await self._inner.open_stream(peer, protocol_id)
+        await self._rules.wait_heard(peer)
+        return _FaultyStream(stream, self._rules)
 
     def serve(self, protocol_id: str, handler: Callable[[Stream], Awaitable[None]]) -> None:
         """Register the handler of a protocol."""
@@ -211,16 +218,16 @@ class FaultyTransport:
 
     async def _pass_gossip(self) -> None:
         async for message in self._inner.gossip:
-            delay_ms = self._rules.delay_ms.get(message.sender, 0)
-            if message.sender in self._rules.cut:
+            if message.sender in self._rules.cut or message.sender in self._rules.deaf:
                 continue
-            if not delay_ms:
+            delay_s = self._rules.take_delay_s(IN, message.sender, len(message.data))
+            if not delay_s:
                 self._inbox.put(message)
             elif len(self._late) >= self._late_max:
                 self._late_dropped += 1
             else:
                 self._late_count += 1
-                due_s = trio.current_time() + delay_ms / 1000
+                due_s = trio.current_time() + delay_s
                 heapq.heappush(self._late, (due_s, self._late_count, message))
                 self._late_changed.set()
 
@@ -238,9 +245,9 @@ class FaultyTransport:
 
 @asynccontextmanager
 async def open_faulty_transport(
-    inner: Transport, limits: TransportLimits | None = None
+    inner: Transport, rng: random.Random, limits: TransportLimits | None = None
 ) -> AsyncIterator[FaultyTransport]:
     """Wrap `inner` while the block runs; its `gossip` and `peer_events` nobody else may read."""
-    transport = FaultyTransport(inner, limits or TransportLimits())
+    transport = FaultyTransport(inner, limits or TransportLimits(), rng)
     async with raising_plainly(transport.running()):
         yield transport

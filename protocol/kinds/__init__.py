@@ -13,6 +13,7 @@ from protocol.kinds.report_fraud import REPORT_FRAUD
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.kinds.submit_answer import SUBMIT_ANSWER
 from protocol.kinds.validate_answer import VALIDATE_ANSWER
+from protocol.kinds.vote_change import VOTE_CHANGE
 from protocol.kinds.vote_dispute import VOTE_DISPUTE
 from protocol.kinds.withdraw_dispute import WITHDRAW_DISPUTE
 
@@ -31,6 +32,7 @@ ALL: tuple[Kind, ...] = (
     WITHDRAW_DISPUTE,
     VOTE_DISPUTE,
     CLAIM_REWARD,
+    VOTE_CHANGE,
 )
 BY_CODE: dict[int, Kind] = {kind.code: kind for kind in ALL}
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in ALL}

@@ -37,7 +37,7 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     _check_against_params(terms, params)
     # Less than the least nobody can ask for: there whoever answers looks who could judge.
     if terms.required_reviewers > params.reviewers_min:
-        require_judges(book.sealed, terms.required_reviewers, {tx.header.author})
+        require_judges(book, terms.required_reviewers, {tx.header.author})
     treasury, burned = split_fee(_compute_fee(tx, params), params)
     book.pay(tx.header.author, Pot.ESCROW, terms.reward)
     book.pay(tx.header.author, Pot.TREASURY, treasury)

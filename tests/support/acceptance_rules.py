@@ -82,7 +82,7 @@ def any_order_of_arrival_gives_one_state(folder: Path) -> None:
     for _ in range(ORDERS):
         chance.shuffle(contest)
         epoch = Epoch(2, beacon, tuple(contest))
-        outcomes.append(fold_epoch(first.store.view, genesis.params, genesis.network, epoch))
+        outcomes.append(fold_epoch(first.store.view, genesis, epoch))
         assert outcomes[-1] == outcomes[0]
     assert outcomes[0].rulings
     roots = set()

@@ -182,7 +182,7 @@ class Member:
 
     def take_seal(self, seal: Seal) -> None:
         """Take in a seal that another has: it proves itself, and the epoch is over."""
-        check_seal(NETWORK, seal, PREV, EPOCH, SEALERS)
+        check_seal(NETWORK, seal, PREV, EPOCH, SEALERS, SEALERS)
         self.seal = self.seal or seal
 
     def expire(self, timer: tuple[Step, int]) -> None:

@@ -120,7 +120,7 @@ class ShadeWithLastWord(ShadeScores):
 
     def _count_panels(self, economy: Economy, epoch: Epoch, tasks: list[Task]) -> int:
         world = economy.world
-        book = Book(world.view, world.params, world.network, epoch.number, epoch.beacon)
+        book = Book(world.view, world.charter, world.network, epoch.number, epoch.beacon)
         panels = [draw_panel(book, task) for task in tasks]
         seats = [sum(name_of(one) in self.coalition for one in panel) for panel in panels]
         return sum(count >= VOTERS_MIN for count in seats)

@@ -90,7 +90,7 @@ class Seat:
         self._gone = trio.Event()
         with trio.CancelScope() as self._scope:
             async with self.peer.run(), trio.open_nursery() as nursery:
-                if self.peer.signer.address in council.genesis.sealers:
+                if self.name in council.willing:
                     nursery.start_soon(self._seal)
                 await council.connect(self.name)
                 task_status.started()
@@ -104,15 +104,22 @@ class Council:
     Attributes:
         loss: the part of all gossip that is not heard.
         rng: decides which.
+        willing: those who seal when it is theirs: the sealers, and candidates who may become some.
     """
 
     def __init__(
-        self, folder: Path, nursery: trio.Nursery, names: Sequence[str], watchers: Sequence[str]
+        self,
+        folder: Path,
+        nursery: trio.Nursery,
+        names: Sequence[str],
+        watchers: Sequence[str],
+        candidates: Sequence[str],
     ) -> None:
         self.folder = folder
         self.genesis = a_council_genesis(names)
         self.network = MemoryNetwork()
-        self.seats = {name: Seat(name, self) for name in (*names, *watchers)}
+        self.seats = {name: Seat(name, self) for name in (*names, *candidates, *watchers)}
+        self.willing = frozenset((*names, *candidates))
         self.running: set[str] = set()
         self.loss = 0.0
         self.rng = random.Random(1)
@@ -181,9 +188,12 @@ class Council:
 
 @asynccontextmanager
 async def a_council(
-    folder: Path, names: Sequence[str] = SEALERS, watchers: Sequence[str] = ()
+    folder: Path,
+    names: Sequence[str] = SEALERS,
+    watchers: Sequence[str] = (),
+    candidates: Sequence[str] = (),
 ) -> AsyncIterator[Council]:
     """Give a council that has not begun; whoever was started stops with the block."""
     async with trio.open_nursery() as nursery:
-        yield Council(folder, nursery, names, watchers)
+        yield Council(folder, nursery, names, watchers, candidates)
         nursery.cancel_scope.cancel()

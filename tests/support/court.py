@@ -36,9 +36,9 @@ def a_court() -> World:
     return settle_court(World(a_court_genesis()))
 
 
-def a_court_genesis() -> Genesis:
-    """Return the genesis of a network in which the arbiters too have money."""
-    return a_genesis(cast=(*CAST, *ARBITERS))
+def a_court_genesis(*more: str) -> Genesis:
+    """Return the genesis of a network in which the arbiters, and whoever is named, have money."""
+    return a_genesis(cast=(*CAST, *ARBITERS, *more))
 
 
 def settle_court(world: W) -> W:

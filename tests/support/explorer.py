@@ -28,7 +28,6 @@ from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
     GENESIS,
-    NETWORK,
     PARAMS,
     TASK_ID,
     Choice,
@@ -259,7 +258,7 @@ class Explorer:
     ) -> Outcome:
         self.tally.folds += 1
         epoch = Epoch(state.epoch + 1, beacon, tuple(transactions))
-        return fold_epoch(MemoryView(state.rows), PARAMS, NETWORK, epoch)
+        return fold_epoch(MemoryView(state.rows), GENESIS, epoch)
 
     def _check_wrongs(
         self, state: State, right: Step, deeds: Sequence[Deed], wrongs: Sequence[Deed]
@@ -379,6 +378,6 @@ def _check_archive(rows: Rows) -> None:
     here = Situation(rows, last)
     wrongs = [*find_wrongs(here), claim_nothing("bob")]
     epoch = Epoch(last + 1, find_beacons()[0], sign_all(wrongs, last + 1))
-    outcome = fold_epoch(view, PARAMS, NETWORK, epoch)
+    outcome = fold_epoch(view, GENESIS, epoch)
     assert {ruling.code for ruling in outcome.rulings} == {"task_archived"}
     assert len(outcome.rulings) == len(wrongs)

@@ -56,7 +56,8 @@ def make_ask(
             return fake
 
         commands = (
-            "account answer conflicts db_report dispute peers report stake status task worker"
+            "account answer change conflicts db_report dispute peers report"
+            " stake status task worker"
         )
         for name in commands.split():
             monkeypatch.setattr(f"node.commands.{name}.connect", connect)

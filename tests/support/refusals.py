@@ -29,7 +29,7 @@ def check_refusal(world: World, case: Case) -> None:
     assert [ruling.code for ruling in with_it.rulings] == [case.code]
     # The same lots without it: the beacon, from which panels are drawn, comes from the set.
     empty_epoch = replace(epoch, transactions=())
-    without_it = fold_epoch(world.view, world.params, world.network, empty_epoch)
+    without_it = fold_epoch(world.view, world.genesis, empty_epoch)
     left = {(one.table.name, one.key): one.after for one in with_it.changes}
     empty = {(one.table.name, one.key): one.after for one in without_it.changes}
     account = left.pop((ACCOUNTS.name, author))

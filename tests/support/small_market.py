@@ -129,7 +129,7 @@ def find_beacons() -> tuple[bytes, ...]:
     found: list[bytes] = []
     for number in count():
         beacon = a_hash(f"lot {number}")
-        book = Book(view, PARAMS, NETWORK, FIRST_EPOCH + 1, beacon)
+        book = Book(view, GENESIS.charter, NETWORK, FIRST_EPOCH + 1, beacon)
         if draw_validators(book, "panel", (TASK_ID,), len(PANEL), ()) == wanted:
             found.append(beacon)
         if len(found) == BEACONS:

@@ -45,6 +45,7 @@ from tests.support.small_deeds import (
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
+    GENESIS,
     JUDGES,
     MINERS,
     NETWORK,
@@ -101,7 +102,7 @@ class Situation:
         """Look at the rows that the seal of `epoch` left."""
         self.view = MemoryView(rows)
         self.epoch = epoch + 1
-        self.book = Book(self.view, PARAMS, NETWORK, self.epoch, find_beacons()[0])
+        self.book = Book(self.view, GENESIS.charter, NETWORK, self.epoch, find_beacons()[0])
         apply_time_moves(self.book, TASK_ID)
         self.task: Task | None = self.book.get(TASKS, TASK_ID)
         written = {(table.name, key): row for table, key, row in self.book.changes()}

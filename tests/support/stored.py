@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 
 from protocol.chains import build_evidence
+from protocol.charter import find_charter
 from protocol.dispute_records import Choice
 from protocol.fold import Outcome
 from protocol.keys import Signer
@@ -88,18 +89,22 @@ def compute_rows_hash(store: Store, outcome: Outcome) -> LtHash:
 def build_seal(
     store: Store, ids: Sequence[bytes], rows_hash: LtHash, signer: Signer | None = None
 ) -> Seal:
-    """Return the next seal of a store, signed by the sealer of the builders or another."""
+    """Return the next seal of a store, signed by all sealers of its epoch or by somebody else."""
+    sealers, sealers_next = (
+        find_charter(store.view, store.genesis, store.head.epoch + ahead).sealers
+        for ahead in (1, 2)
+    )
     content = SealContent(
         epoch=store.head.epoch + 1,
         prev=store.head.seal_hash,
         set_root=compute_set_root(ids),
         count=len(ids),
         state_root=rows_hash.state_root(),
-        sealers_next=compute_sealers_hash(store.genesis.sealers),
+        sealers_next=compute_sealers_hash(sealers_next),
         time_ms=0,
     )
-    signature = sign_seal(store.genesis.network, content, signer or a_signer("sealer"))
-    return Seal(content, (signature,))
+    signers = [signer] if signer else [a_signer(name_of(address)) for address in sealers]
+    return Seal(content, tuple(sign_seal(store.genesis.network, content, one) for one in signers))
 
 
 def commit(

@@ -4,6 +4,7 @@
 
     cast    alice publisher, bob carol solvers, vera viktor violet validators
     epoch   alice publishes one places 1          one sealed epoch; deeds divided by `;`
+    epoch   sara proposes slow set epoch_ms 9 in 4    sara is of the cast as one of the sealers
     until   reveal of one                         epochs pass: reveal, verdict, end, settled,
                                                   last (to object), panel, peace
     left    alice cancels one                     what one side does, not knowing of the other
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.chains import is_alive
+from protocol.charter import compute_change_id
+from protocol.charter_records import Change
 from protocol.dispute_records import Choice
 from protocol.phases import TaskStatus, get_label
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, Ruling
@@ -36,6 +39,7 @@ from tests.support.court import (
     seat_panel,
     withdraw,
 )
+from tests.support.governing import a_governed_genesis, back, find_change, set_to
 from tests.support.world import Place, World
 
 DIVIDER = "----"
@@ -80,6 +84,7 @@ class Player:
         """Begin with an empty stage."""
         self.world = World()
         self.tasks: dict[str, bytes] = {}
+        self.changes: dict[str, Change] = {}
         self.told: dict[bytes, str] = {}
         self.left: list[SignedTransaction] = []
         self.right: list[SignedTransaction] = []
@@ -97,12 +102,14 @@ class Player:
     # --------------------------------------------------------------------------- before the cut
 
     def cast(self, rest: str) -> None:
-        """Register people by their parts."""
+        """Register people by their parts; sealers seal the network from its beginning."""
         parts = {"publisher": 0, "solvers": ROLE_SOLVER, "validators": ROLE_VALIDATOR}
         registrations = []
         for group in rest.split(","):
             *names, part = group.split()
-            if parts[part]:
+            if part == "sealers":
+                self.world = World(a_governed_genesis(names))
+            elif parts[part]:
                 registrations += [self.world.register(who, roles=parts[part]) for who in names]
         self.world.seal(*registrations)
 
@@ -150,6 +157,12 @@ class Player:
             if verb == "publishes":
                 tx = self._publish(world, who, more)
                 self.tasks[name] = tx.header.subject
+            elif verb in ("proposes", "backs"):
+                if verb == "proposes":
+                    _, parameter, value, _, ahead = more
+                    action = set_to(parameter, int(value))
+                    self.changes[name] = Change(world.epoch + int(ahead), action)
+                tx = back(world, who, self.changes[name])
             else:
                 tx = _VERBS[verb](world, who, self.tasks[name], more)
             self.told[tx.tx_id] = " ".join(deed.split())
@@ -209,7 +222,19 @@ class Player:
             if task is not None and task.status is TaskStatus.DISPUTED:
                 status += f", {get_label(case_of(world, task_id).status)}"
             lines.append(f"  => {name} {status}")
+        for name, change in sorted(self.changes.items()):
+            lines.append(f"  => {name} {self._describe_change(world, change)}")
         return lines
+
+    def _describe_change(self, world: World, change: Change) -> str:
+        case = find_change(world, change)
+        if case is None:
+            return "not there"
+        names = {compute_change_id(world.network, one): name for name, one in self.changes.items()}
+        reason = f": {case.code}" if case.code else ""
+        lost = "" if case.lost_to is None else f", lost to `{names[case.lost_to]}`"
+        votes = f"{case.counted} of {case.quorum}" if case.quorum else f"{len(case.votes)} votes"
+        return f"{get_label(case.status)} with {votes}{reason}{lost}"
 
     def _explain(self, ruling: Ruling | None) -> str:
         if ruling is None:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from protocol import kinds
 from protocol.book import Book
 from protocol.chains import find_inadmissible
+from protocol.charter import find_charter
+from protocol.charter_records import Charter
 from protocol.convictions import read_voting_round
 from protocol.epoch import Epoch
 from protocol.fold import Outcome, fold_epoch
@@ -17,6 +19,7 @@ from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.params import Params
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
@@ -85,7 +88,6 @@ class World:
     def __init__(self, genesis: Genesis | None = None) -> None:
         """Begin at the genesis; nobody is registered."""
         self.genesis = genesis or a_genesis()
-        self.params = self.genesis.params
         self.network = self.genesis.network
         self.view = MemoryView(self.genesis.rows())
         self.epoch = 0
@@ -97,6 +99,16 @@ class World:
         self.links: dict[Place, SignedTransaction] = {}
         self._chains: dict[str, tuple[int, bytes | None]] = {}
         self._checker = ConsistencyChecker()
+
+    @property
+    def charter(self) -> Charter:
+        """The numbers and the sealers of the next epoch."""
+        return find_charter(self.view, self.genesis, self.epoch + 1)
+
+    @property
+    def params(self) -> Params:
+        """The numbers of the next epoch."""
+        return self.charter.params
 
     def fork(self) -> "World":
         """Return an independent copy: the same past, another future."""
@@ -199,7 +211,7 @@ class World:
     ) -> tuple[Epoch, Outcome]:
         """Return what the next epoch would be and do; nothing is applied."""
         epoch = self.build_epoch(transactions, evidence)
-        return epoch, fold_epoch(self.view, self.params, self.network, epoch)
+        return epoch, fold_epoch(self.view, self.genesis, epoch)
 
     def build_epoch(
         self, transactions: Iterable[SignedTransaction], evidence: Iterable[Place] = ()
@@ -211,14 +223,14 @@ class World:
     def fold_provisionally(self, transactions: Iterable[SignedTransaction]) -> "World":
         """Return a world as the next epoch would leave this one, its beacon not yet known."""
         epoch = Epoch(self.epoch + 1, None, tuple(transactions))
-        outcome = fold_epoch(self.view, self.params, self.network, epoch)
+        outcome = fold_epoch(self.view, self.genesis, epoch)
         other = self.fork()
         other.view.apply(((one.table.name, one.key), one.after) for one in outcome.changes)
         return other
 
     def fold_task_at(self, task_id: bytes, epoch: int) -> Task:
         """Return what time alone makes of a task if the next seal is that of `epoch`."""
-        book = Book(self.view, self.params, self.network, epoch, bytes(32))
+        book = Book(self.view, self.charter, self.network, epoch, bytes(32))
         apply_time_moves(book, task_id)
         task = book.get(TASKS, task_id)
         assert task is not None

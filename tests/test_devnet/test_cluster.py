@@ -15,7 +15,8 @@ from devnet.follow import LogReader
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
 from devnet.load import Acknowledged
-from devnet.observe import ALARM, DOWN, SILENT, UP, Observer
+from devnet.observe import ALARM, SILENT, Observer
+from devnet.provider import DOWN, UP, find_lacks
 from devnet.session import run_guarded
 from node.rpc.client import RpcError
 from tests.test_devnet.fakes import FakeCluster, FakeRemote, make_status
@@ -124,7 +125,7 @@ async def test_a_survey_finds_other_roots_lost_transactions_and_silence(devnet: 
 
 async def test_each_peer_cuts_off_the_others_and_keeps_its_group(devnet: Devnet) -> None:
     peers = [make_peer(name) for name in devnet.names]
-    ids = {peer.name: peer.peer_id for peer in devnet.manifest.peers}
+    ids = {peer.name: peer.peer_id for peer in devnet.roster.peers}
     await partition(FakeCluster(devnet, peers), [["n1", "n2"], ["n3"]])
     assert peers[0].calls == [
         ("dev_partition", {"peers": [ids["n3"]]}),
@@ -133,6 +134,17 @@ async def test_each_peer_cuts_off_the_others_and_keeps_its_group(devnet: Devnet)
     assert peers[2].calls[0] == ("dev_partition", {"peers": [ids["n1"], ids["n2"]]})
     await heal(FakeCluster(devnet, peers))
     assert [peer.calls[-1] for peer in peers] == [("dev_heal", {})] * 3
+
+
+async def test_a_peer_that_is_just_starting_is_cut_off_by_the_others(devnet: Devnet) -> None:
+    peers = [make_peer(name) for name in devnet.names]
+    peers[1].answers["dev_partition"] = peers[1].answers["dev_heal"] = fail("unreachable")
+    await partition(FakeCluster(devnet, peers), [["n1", "n3"], ["n2"]])
+    assert [peer.count("dev_partition") for peer in peers] == [1, 1, 1]
+    await heal(FakeCluster(devnet, peers))
+    peers[2].answers["dev_heal"] = fail("forbidden")
+    with pytest.raises(RpcError, match="forbidden"):
+        await heal(FakeCluster(devnet, peers))
 
 
 async def test_faults_that_nobody_could_hear_of_are_refused(devnet: Devnet) -> None:
@@ -189,19 +201,19 @@ async def test_peers_are_ended_by_a_signal_to_the_command(
 
 
 @pytest.mark.parametrize(
-    ("names", "changes", "lacks"),
+    ("is_alone", "meets", "changes", "lacks"),
     [
-        (["n1", "n2"], {}, []),
-        (["n1", "n2"], {"peers": 0}, ["peers"]),
-        (["n1"], {"peers": 0, "checks": {"peers": {"ok": False}}}, []),
-        (["n1", "n2"], {"checks": {"peers": {"ok": True}, "db": {"ok": False}}}, ["db"]),
+        (False, True, {}, []),
+        (False, True, {"peers": 0}, ["peers"]),
+        (False, False, {"peers": 0}, []),
+        (True, True, {"peers": 0, "checks": {"peers": {"ok": False}}}, []),
+        (False, True, {"checks": {"peers": {"ok": True}, "db": {"ok": False}}}, ["db"]),
     ],
 )
 def test_a_peer_is_ready_with_company_if_there_is_any(
-    devnet: Devnet, names: list[str], changes: dict[str, Any], lacks: list[str]
+    is_alone: bool, meets: bool, changes: dict[str, Any], lacks: list[str]
 ) -> None:
-    cluster = FakeCluster(devnet, [make_peer(name) for name in names])
-    assert cluster._find_lacks("n1", make_status(**changes)) == lacks
+    assert find_lacks(make_status(**changes), is_alone=is_alone, meets=meets) == lacks
 
 
 def test_a_log_is_followed_by_whole_lines(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from devnet.errors import DevnetError
 from devnet.founding import assign_roles, found_devnet
-from devnet.layout import Devnet, choose_dials, find_root, parse_groups
+from devnet.groups import parse_groups
+from devnet.layout import Devnet, find_root
+from devnet.manifests.lineup import choose_dials
 from devnet.processes import ProcessRef
 from node.config_load import load_config
 from node.identity import compute_peer_id, load_identity
@@ -23,10 +25,10 @@ def devnet(tmp_path: Path) -> Devnet:
 
 def test_a_devnet_reads_back_as_it_was_written(devnet: Devnet) -> None:
     again = Devnet.load(devnet.root)
-    assert again.manifest == devnet.manifest
+    assert again.roster == devnet.roster
     assert again.names == ("n1", "n2", "n3", "n4", "n5")
-    assert [peer.role for peer in again.manifest.peers] == ["validator"] * 3 + ["miner"] * 2
-    assert [peer.name for peer in again.manifest.peers if peer.seals] == ["n1"]
+    assert [peer.role for peer in again.roster.peers] == ["validator"] * 3 + ["miner"] * 2
+    assert [peer.name for peer in again.roster.peers if peer.seals] == ["n1"]
 
 
 def test_a_script_finds_every_port_path_and_process_in_one_private_file(devnet: Devnet) -> None:
@@ -54,10 +56,10 @@ def test_processes_are_remembered_until_they_are_forgotten(devnet: Devnet) -> No
 
 
 def test_every_peer_has_what_a_node_asks_for(devnet: Devnet) -> None:
-    for peer in devnet.manifest.peers:
+    for peer in devnet.roster.peers:
         paths = devnet.data_paths(peer.name)
         config = load_config(paths.config, {}).config
-        assert read_genesis(paths.genesis).network.hex() == devnet.manifest.network
+        assert read_genesis(paths.genesis).network.hex() == devnet.roster.network
         assert compute_peer_id(load_identity(paths.identity)) == peer.peer_id
         (key,) = list_keys(paths.keys)
         assert key.address.hex() == peer.account == config.roles.account
@@ -72,9 +74,9 @@ def test_every_peer_has_what_a_node_asks_for(devnet: Devnet) -> None:
 
 
 def test_peers_dial_only_those_before_them(devnet: Devnet) -> None:
-    for place, peer in enumerate(devnet.manifest.peers):
+    for place, peer in enumerate(devnet.roster.peers):
         dialed = load_config(devnet.data_paths(peer.name).config, {}).config.p2p.bootstrap
-        assert dialed == tuple(one.address for one in devnet.manifest.peers[:place])
+        assert dialed == tuple(one.address for one in devnet.roster.peers[:place])
 
 
 @pytest.mark.parametrize("count", [2, 8, 9, 64])
@@ -91,9 +93,9 @@ def test_one_seed_is_one_network_and_another_is_another(tmp_path: Path) -> None:
     first = found_devnet(tmp_path / "a", 3, 7)
     same = found_devnet(tmp_path / "b", 3, 7)
     other = found_devnet(tmp_path / "c", 3, 8)
-    assert first.manifest.network == same.manifest.network != other.manifest.network
-    assert [peer.account for peer in first.manifest.peers] == [
-        peer.account for peer in same.manifest.peers
+    assert first.roster.network == same.roster.network != other.roster.network
+    assert [peer.account for peer in first.roster.peers] == [
+        peer.account for peer in same.roster.peers
     ]
 
 
@@ -174,13 +176,13 @@ def test_a_damaged_description_is_named(devnet: Devnet, text: str) -> None:
 def test_groups_are_read_and_the_rest_stays_together(
     devnet: Devnet, text: str, groups: tuple[tuple[str, ...], ...]
 ) -> None:
-    assert parse_groups(devnet, text) == groups
+    assert parse_groups(devnet.names, text) == groups
 
 
 @pytest.mark.parametrize("text", ["", "n6|n1", "n1|n1,n2", "n1,n2,n3,n4,n5", "n1||n2"])
 def test_groups_that_make_no_sense_are_refused(devnet: Devnet, text: str) -> None:
     with pytest.raises(DevnetError):
-        parse_groups(devnet, text)
+        parse_groups(devnet.names, text)
 
 
 def test_the_last_lines_of_a_log_are_found(devnet: Devnet) -> None:
@@ -211,10 +213,10 @@ def test_the_folder_comes_from_the_flag_then_the_environment_then_here(
 def test_several_peers_seal_each_with_its_own_key(tmp_path: Path) -> None:
     devnet = found_devnet(tmp_path / "net", 5, 7, sealers=4)
     genesis = read_genesis(devnet.genesis_path)
-    sealing = [peer for peer in devnet.manifest.peers if peer.seals]
+    sealing = [peer for peer in devnet.roster.peers if peer.seals]
     assert [peer.name for peer in sealing] == ["n1", "n2", "n3", "n4"]
     assert genesis.sealers == tuple(sorted(bytes.fromhex(peer.account) for peer in sealing))
-    for peer in devnet.manifest.peers:
+    for peer in devnet.roster.peers:
         config = load_config(devnet.data_paths(peer.name).config).config
         assert config.sealer.enabled is peer.seals
 

@@ -8,11 +8,9 @@ import pytest
 from rich.console import Console
 
 from devnet.checks import Ledger, Verdict
-from devnet.demo import is_over, is_paid
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
-from devnet.live import Screen, draw_tasks, read_events
-from devnet.observe import NetworkView, PeerView, RewardView, TaskView
+from devnet.observe import NetworkView, PeerView, RewardView, TaskView, is_paid, is_settled
 from devnet.report import (
     WIDTH,
     describe_claims,
@@ -44,9 +42,9 @@ def devnet(tmp_path: Path) -> Devnet:
 def make_view(devnet: Devnet) -> NetworkView:
     peers = tuple(
         PeerView(peer.name, peer.role, "up", 123_456, "5e" * 32, "ab" * 32, 99_999, 7, 4, 300 << 20)
-        for peer in devnet.manifest.peers
+        for peer in devnet.roster.peers
     )
-    account = devnet.manifest.peers[3].account
+    account = devnet.roster.peers[3].account
     entries = tuple(
         RewardView(f"e{place}", "t", account, 5 * COIN, state)
         for place, state in enumerate(("claimed", "claimable", "revoked"))
@@ -87,38 +85,6 @@ def test_tasks_are_told_in_the_order_of_their_lives() -> None:
     assert describe_tasks({}) == "none"
 
 
-async def test_plain_output_has_a_line_for_a_change_and_none_for_the_same(devnet: Devnet) -> None:
-    console = make_console()
-    view = make_view(devnet)
-    with Screen(console, devnet) as screen:
-        screen.say("begin")
-        screen.show(view)
-        screen.show(view)
-        screen.show(replace(view, tasks=view.tasks[:1]))
-    lines = read_lines(console)
-    assert len(lines) == 3
-    assert "1 in progress, 1 completed" in lines[1]
-    assert "in progress" not in lines[2]
-
-
-def test_bars_are_drawn_for_every_status(devnet: Devnet) -> None:
-    console = make_console()
-    console.print(draw_tasks(make_view(devnet)))
-    console.print(draw_tasks(NetworkView(())))
-    text = "\n".join(read_lines(console))
-    assert "in progress" in text
-    assert "rewards claimed" in text
-    assert "no tasks" in text
-
-
-def test_the_last_events_are_shown(devnet: Devnet) -> None:
-    assert read_events(devnet, 3) == []
-    devnet.note_event("kill", peer="n2")
-    devnet.note_event("partition", groups=[["n1", "n2"], ["n3"]])
-    shown = [line.split(" ", 1)[1] for line in read_events(devnet, 3)]
-    assert shown == ["kill n2", "partition n1 n2 | n3"]
-
-
 def test_what_no_seal_has_fixed_is_told_apart(devnet: Devnet) -> None:
     view = make_view(devnet)
     done, other = view.tasks
@@ -139,11 +105,11 @@ def test_reversals_are_counted_by_the_peer_that_showed_them(devnet: Devnet) -> N
 def test_a_demonstration_is_over_when_all_is_paid() -> None:
     entry = RewardView("e", "t", "account", 5, "claimed")
     done = NetworkView((), (TaskView("t", "completed", (entry,)),))
-    assert is_over(done, {"t"})
-    assert not is_over(done, {"t", "unknown"})
+    assert is_settled(done, {"t"})
+    assert not is_settled(done, {"t", "unknown"})
     assert is_paid(NetworkView((), (TaskView("t", "expired"),)))
     assert not is_paid(NetworkView((), (TaskView("t", "completed"),)))
     owed = replace(entry, state="claimable")
-    assert not is_over(NetworkView((), (TaskView("t", "completed", (owed,)),)), {"t"})
-    assert not is_over(NetworkView((), (TaskView("t", "in_progress"),)), {"t"})
+    assert not is_settled(NetworkView((), (TaskView("t", "completed", (owed,)),)), {"t"})
+    assert not is_settled(NetworkView((), (TaskView("t", "in_progress"),)), {"t"})
     assert describe_claims([entry, owed]) == "1/2 rewards"

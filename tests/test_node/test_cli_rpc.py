@@ -94,7 +94,7 @@ def test_status_tells_of_the_sealers_where_there_are_several(ask: Ask) -> None:
     assert "sealers" not in outcome.out
 
 
-def test_a_publication_leaves_the_window_to_the_node(ask: Ask, tmp_path: Path) -> None:
+def test_a_publication_leaves_to_the_node_what_is_not_chosen(ask: Ask, tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text("x = 1\n")
     outcome = ask(
@@ -113,10 +113,7 @@ def test_a_publication_leaves_the_window_to_the_node(ask: Ask, tmp_path: Path) -
         "title": "A title",
         "description": "what is wanted",
         "reward": "12500000000",
-        "stake_required": "1000000000",
         "max_participants": 10,
-        "required_reviewers": 3,
-        "consensus_threshold": 6_000,
         "difficulty": "beginner",
         "quality_threshold": 60,
         "submission_requirements": "",

@@ -1,5 +1,6 @@
 """The network in memory keeps the contract of transports, bare and with fault rules around it."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -8,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from node.transport.base import GossipValidator, PeerEvent, Stream, Transport, TransportError
+from node.transport.fault_rules import CLEAR, IN, OUT, LinkRule
 from node.transport.faults import FaultyTransport, open_faulty_transport
 from node.transport.limits import TransportLimits
 from node.transport.memory import MemoryNetwork
@@ -58,7 +60,7 @@ class FaultyWorld(MemoryWorld):
     ) -> AsyncIterator[Transport]:
         async with (
             self.network.open(label, validate=validate) as inner,
-            open_faulty_transport(inner, limits) as outer,
+            open_faulty_transport(inner, random.Random(1), limits) as outer,
         ):
             yield outer
 
@@ -105,7 +107,7 @@ async def three_around_a_faulty_one() -> AsyncIterator[
     network = MemoryNetwork()
     async with (
         network.open("ann") as inner,
-        open_faulty_transport(inner) as ann,
+        open_faulty_transport(inner, random.Random(1)) as ann,
         network.open("bob") as bob,
         network.open("eve") as eve,
     ):
@@ -196,7 +198,7 @@ async def test_after_healing_a_peer_can_be_dialled_again(autojump_clock: MockClo
 
 async def test_a_slow_peer_gets_and_is_heard_late(autojump_clock: MockClock) -> None:
     async with three_around_a_faulty_one() as (ann, bob, eve):
-        ann.slow_down(bob.name, 2_000)
+        ann.set_link(bob.name, LinkRule(latency_ms=2_000))
         bob.serve(ECHO, echo)
         began_s = trio.current_time()
         stream = await ann.open_stream(bob.name, ECHO)
@@ -210,8 +212,79 @@ async def test_a_slow_peer_gets_and_is_heard_late(autojump_clock: MockClock) -> 
         assert trio.current_time() - began_s < 0.1
         assert (await receive_soon(ann.gossip)).data == b"slow"
         assert trio.current_time() - began_s == pytest.approx(2, abs=0.1)
-        ann.slow_down(bob.name, 0)
+        ann.set_link(bob.name, CLEAR)
         began_s = trio.current_time()
         await stream.send_all(b"y")
         assert await receive_exactly(stream, 1) == b"y"
         assert trio.current_time() - began_s < 0.1
+
+
+async def test_who_is_deaf_to_a_peer_is_still_heard_by_it(autojump_clock: MockClock) -> None:
+    async with three_around_a_faulty_one() as (ann, bob, eve):
+        heard: list[bytes] = []
+
+        async def listen(stream: Stream) -> None:
+            heard.append(await receive_exactly(stream, 4))
+            await stream.send_all(b"back")
+
+        bob.serve(ECHO, listen)
+        stream = await ann.open_stream(bob.name, ECHO)
+        ann.deafen([bob.name])
+        assert ann.deaf_peers == (bob.name,)
+        assert bob.name in ann.peers()
+        await stream.send_all(b"forth"[:4])
+        with trio.move_on_after(100) as scope:
+            await stream.receive_some(4)
+        assert scope.cancelled_caught
+        assert heard == [b"fort"]
+        await bob.publish(b"unheard")
+        await eve.publish(b"of another")
+        assert (await receive_soon(ann.gossip)).data == b"of another"
+        ann.heal()
+        bob.serve(ECHO, echo)
+        again = await ann.open_stream(bob.name, ECHO)
+        await again.send_all(b"x")
+        assert await receive_exactly(again, 1) == b"x"
+
+
+async def test_a_narrow_link_lets_messages_wait_for_their_turn(autojump_clock: MockClock) -> None:
+    async with three_around_a_faulty_one() as (ann, bob, _):
+        ann.set_link(bob.name, LinkRule(bandwidth=1_000), [IN])
+        began_s = trio.current_time()
+        for place in range(3):
+            await bob.publish(bytes([place]) * 1_000)
+        for place in range(3):
+            assert (await receive_soon(ann.gossip)).data[0] == place
+            assert trio.current_time() - began_s == pytest.approx(1 + place, abs=0.1)
+
+
+async def test_a_link_that_breaks_breaks_again_after_as_many_bytes(
+    autojump_clock: MockClock,
+) -> None:
+    async with three_around_a_faulty_one() as (ann, bob, _):
+        ann.set_link(bob.name, LinkRule(reset_after=10), [OUT])
+        bob.serve(ECHO, echo)
+        for _ in range(2):
+            stream = await ann.open_stream(bob.name, ECHO)
+            await stream.send_all(b"123456789")
+            assert await receive_exactly(stream, 9) == b"123456789"
+            with pytest.raises(TransportError, match="stream_failed"):
+                await stream.send_all(b"0")
+        ann.set_link(bob.name, CLEAR)
+        stream = await ann.open_stream(bob.name, ECHO)
+        await stream.send_all(bytes(100))
+        assert await receive_exactly(stream, 100) == bytes(100)
+
+
+async def test_jitter_is_drawn_from_the_generator_that_was_given(
+    autojump_clock: MockClock,
+) -> None:
+    async with three_around_a_faulty_one() as (ann, bob, _):
+        ann.set_link(bob.name, LinkRule(latency_ms=100, jitter_ms=1_000))
+        bob.serve(ECHO, echo)
+        draws = random.Random(1)
+        for _ in range(3):
+            began_s = trio.current_time()
+            await ann.open_stream(bob.name, ECHO)
+            wanted_ms = 100 + draws.randint(0, 1_000)
+            assert trio.current_time() - began_s == pytest.approx(wanted_ms / 1_000, abs=0.001)

@@ -34,7 +34,7 @@ class CountingState:
             return journal.at(author, seq)
 
         state = self.state
-        state.open = OpenSet(state.params, state.network, link_of)
+        state.open = OpenSet(state.network, link_of)
         state.open.rebuild(state._read_standing(), (), {})
         state.door._open = state.open
 

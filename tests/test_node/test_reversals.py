@@ -233,7 +233,7 @@ def test_reversed_are_exactly_those_that_two_folds_judge_otherwise(seed: int) ->
     for _ in range(40):
         moves = draw_moves(world, chance)
         shown = Epoch(world.epoch + 1, None, tuple(moves))
-        provisional = fold_epoch(world.view, world.params, world.network, shown)
+        provisional = fold_epoch(world.view, world.genesis, shown)
         refused = {ruling.tx_id for ruling in provisional.rulings}
         sealed = {ruling.tx_id for ruling in world.seal(*moves).rulings}
         wanted += sorted(refused ^ sealed)

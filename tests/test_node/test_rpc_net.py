@@ -75,8 +75,21 @@ async def test_a_cut_parts_peers_and_healing_makes_them_equal_again(tmp_path: Pa
         assert (await bob.call("dev_heal"))["cut"] == []
         await wait_until(lambda: are_equal(alice, bob) and alice.peer.state.open.count == 2)
         assert (await alice.call("task_get", task_id=there))["title"] == "On that side"
-        link = await bob.call("dev_link", peer_name="alice", delay_ms=10)
-        assert (link["peer"], link["delay_ms"]) == ("alice", 10)
+        assert (await bob.call("dev_partition", peers=["alice"], one_way=True))["deaf"] == ["alice"]
+        unheard = await publish(alice, "Unheard")
+        with pytest.raises(RpcRefused, match="no_such_task"):
+            await bob.call("task_get", task_id=unheard)
+        assert (await bob.call("dev_heal"))["deaf"] == []
+        await wait_until(lambda: are_equal(alice, bob) and alice.peer.state.open.count == 3)
+        link = await bob.call("dev_link", peer_name="alice", latency_ms=10, ways="in")
+        assert (link["peer"], link["latency_ms"], link["ways"]) == ("alice", 10, "in")
+
+
+async def test_a_wall_clock_can_be_put_wrong_while_the_node_runs(tmp_path: Path) -> None:
+    async with a_served_peer(tmp_path, name="alice") as alice:
+        right = (await alice.call("dev_clock", offset_ms=0))["now_ms"]
+        wrong = (await alice.call("dev_clock", offset_ms=86_400_000))["now_ms"]
+        assert 86_400_000 <= wrong - right < 86_400_000 + 60_000
 
 
 async def test_a_banned_peer_is_named_and_not_dialled(tmp_path: Path) -> None:

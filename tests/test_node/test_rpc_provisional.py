@@ -16,7 +16,8 @@ from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.publish_task import PUBLISH_TASK
 from protocol.kinds.submit_answer import SUBMIT_ANSWER
-from protocol.tables import DISPUTES, SUBMISSIONS, TASKS
+from protocol.kinds.vote_change import VOTE_CHANGE
+from protocol.tables import CHANGES, DISPUTES, SUBMISSIONS, TASKS
 from protocol.transactions import SignedTransaction
 from tests.support.builders import COIN, an_address, name_of
 from tests.support.court import (
@@ -27,6 +28,7 @@ from tests.support.court import (
     seat_panel,
     settle_court,
 )
+from tests.support.governing import a_change, back, set_to
 from tests.support.rpc import RpcRefused, ServedPeer, a_served_peer
 from tests.support.tasks import a_judged_task
 from tests.support.waiting import wait_until
@@ -38,12 +40,14 @@ Scene = Callable[[WatchedWorld], list[SignedTransaction]]
 CHANGING = """
     task_publish task_cancel tx_submit reward_claim fraud_report
     dispute_open dispute_evidence dispute_vote dispute_appeal dispute_withdraw
+    change_propose change_vote
     stake_deposit stake_exit stake_withdraw node_stop node_log_level net_peer_add db_backup db_prune
     worker_pause worker_finish worker_resume
-    dev_partition dev_heal dev_link dev_sign dev_author dev_inject
+    dev_partition dev_heal dev_link dev_clock dev_sign dev_author dev_inject
 """
 """What orders something done; all other methods only show, and all of them are walked."""
 SEALED_ONLY = """
+    charter_get
     ledger_get state_root metrics_latest metrics_list behavior_get analytics_get fraud_get
     fraud_flagged check_run check_reversals
 """
@@ -108,7 +112,16 @@ def try_in_court(world: WatchedWorld) -> list[SignedTransaction]:
     return [arbitrate(world, who, task_id, Choice.UPHOLD) for who in panel]
 
 
-SCENES: tuple[Scene, ...] = (trade, judge, pay, go_to_court, try_in_court)
+def change_the_network(world: WatchedWorld) -> list[SignedTransaction]:
+    """A vote for a change that was proposed, and the proposal of another."""
+    known, new = (a_change(world, set_to("claim_fee", n)) for n in (7, 8))
+    world.seal(back(world, "sealer", known))
+    other = a_change(world, set_to("validate_fee", 9))
+    world.seal(back(world, "sealer", other))
+    return [back(world, "sealer", new), back(world, "alice", known)]
+
+
+SCENES: tuple[Scene, ...] = (change_the_network, trade, judge, pay, go_to_court, try_in_court)
 
 
 def list_ids(served: ServedPeer, signed: list[SignedTransaction]) -> dict[str, list[str]]:
@@ -117,11 +130,13 @@ def list_ids(served: ServedPeer, signed: list[SignedTransaction]) -> dict[str, l
     tasks = dict(rows.scan(TASKS)) | opened.rows(TASKS)
     submissions = dict(rows.scan(SUBMISSIONS)) | opened.rows(SUBMISSIONS)
     disputes = dict(rows.scan(DISPUTES)) | opened.rows(DISPUTES)
+    changes = dict(rows.scan(CHANGES)) | opened.rows(CHANGES)
     names = ("alice", "bob", "vera", "eve", "mallory")
     return {
         "task_id": [key.hex() for key in tasks],
         "submission_id": [key.hex() for key in submissions],
         "dispute_id": [row.dispute_id.hex() for row in disputes.values()],
+        "change_id": [key.hex() for key in changes],
         "tx_id": [tx.tx_id.hex() for tx in signed],
         "address": [an_address(name).hex() for name in names],
     }
@@ -193,7 +208,7 @@ def find_same(known: list[Any], item: Any, place: int) -> Any:
 @asynccontextmanager
 async def walk(scene: Scene, folder: Path) -> AsyncIterator[tuple[Replies, Replies]]:
     """Give all replies over a scene's sealed state, and all once its transactions are open."""
-    world = WatchedWorld(a_court_genesis())
+    world = WatchedWorld(a_court_genesis("sealer"))
     settle_court(world)
     signed = scene(world)
     store = world.state.store
@@ -207,6 +222,9 @@ async def walk(scene: Scene, folder: Path) -> AsyncIterator[tuple[Replies, Repli
         ids = list_ids(served, signed)
         # What will be there is asked for before it is, too.
         ids["task_id"] += [tx.header.subject.hex() for tx in signed if is_publication(tx)]
+        ids["change_id"] += [
+            tx.header.subject.hex() for tx in signed if tx.header.kind == VOTE_CHANGE.code
+        ]
         ids["dispute_id"] += [tx.tx_id.hex() for tx in signed]
         ids["submission_id"] += [
             world.submission_id(tx.header.subject, name_of(tx.header.author)).hex()

@@ -10,8 +10,7 @@ from node.clock import SystemClock
 from node.diary_file import DiaryFile
 from node.events import Broadcast
 from node.high_water import HighWater
-from node.options import ConfigError
-from node.sealer import Sealer, check_sealer
+from node.sealer import Sealer
 from node.state_manager import StateManager
 from protocol.messages import SealedIds
 from protocol.seals import Seal
@@ -25,12 +24,12 @@ from tests.support.peers import some_terms
 EPOCH_S = 1.0
 
 
-def a_sealer(folder: Path) -> tuple[Sealer, StateManager, list[SealedIds]]:
+def a_sealer(folder: Path, name: str = "sealer") -> tuple[Sealer, StateManager, list[SealedIds]]:
     genesis = a_genesis()
     state = StateManager(genesis, Store.in_memory(genesis), Broadcast())
     peers = Listeners()
     mark, diary = HighWater(folder / "sealed_epoch"), DiaryFile(folder / "sealer_diary")
-    sealer = Sealer(state, a_signer("sealer"), SystemClock(), mark, diary, peers)
+    sealer = Sealer(state, a_signer(name), SystemClock(), mark, diary, peers)
     return sealer, state, peers.seals
 
 
@@ -132,6 +131,11 @@ async def test_an_alarm_stops_the_sealer(tmp_path: Path, autojump_clock: MockClo
     assert state.epoch == 0
 
 
-def test_only_an_account_of_the_genesis_seals() -> None:
-    with pytest.raises(ConfigError, match="not_a_sealer"):
-        check_sealer(a_genesis(), a_signer("mallory"))
+async def test_an_account_that_is_no_sealer_seals_nothing_and_waits(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    sealer, state, told = a_sealer(tmp_path, "mallory")
+    with trio.move_on_after(5 * EPOCH_S):
+        await sealer.run()
+    sealer.end_epoch()
+    assert (state.epoch, told) == (0, [])

@@ -68,7 +68,7 @@ def test_four_who_hear_one_another_agree_in_the_first_round() -> None:
     assert assembly.decided() == {value_of(assembly.members[proposer_of(0)].wish)}
     for one in assembly.members.values():
         assert one.seal is not None
-        check_seal(NETWORK, one.seal, PREV, EPOCH, SEALERS)
+        check_seal(NETWORK, one.seal, PREV, EPOCH, SEALERS, SEALERS)
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -99,7 +99,7 @@ def test_one_sealer_alone_decides_at_once_and_says_each_thing_once() -> None:
     words = [effect.message for effect in effects if isinstance(effect, Tell)]
     assert [type(word) for word in words] == [Proposal, Ballot, Ballot, SealVote]
     assert isinstance(effects[-1], Finish)
-    check_seal(NETWORK, effects[-1].seal, PREV, EPOCH, sealers)
+    check_seal(NETWORK, effects[-1].seal, PREV, EPOCH, sealers, sealers)
     assert effects[-1].seal.votes == (sign_seal(NETWORK, content, alone),), "as it always was"
 
 

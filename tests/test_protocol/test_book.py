@@ -3,18 +3,20 @@
 import pytest
 
 from protocol.book import Book, Note, Pot, Refused
+from protocol.charter_records import Charter
 from protocol.params import MINIMAL
 from protocol.records import Account
 from protocol.tables import ACCOUNTS
 from protocol.view import EpochView, MemoryView
 
 BOB = b"b" * 32
+CHARTER = Charter(0, MINIMAL, (BOB,))
 BEFORE = Account(BOB, 10, 0, None, None)
 AFTER = Account(BOB, 20, 0, None, None)
 
 
 def a_book() -> Book:
-    return Book(MemoryView({(ACCOUNTS.name, BOB): BEFORE}), MINIMAL, b"network!", 5, None)
+    return Book(MemoryView({(ACCOUNTS.name, BOB): BEFORE}), CHARTER, b"network!", 5, None)
 
 
 def test_a_book_sees_its_own_writes_and_the_seal_does_not() -> None:

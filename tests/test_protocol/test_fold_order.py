@@ -69,14 +69,14 @@ def test_a_subject_folded_alone_is_what_it_is_among_all(program: bytes) -> None:
     view = MemoryView(before.records)
     number = len(world.history)
     epoch = Epoch(number, None, last.transactions, last.evidence)
-    whole = fold_epoch(view, world.params, world.network, epoch)
+    whole = fold_epoch(view, world.genesis, epoch)
     unfunded = find_unfunded(view, world.params, reversed(last.transactions))
     subjects = {tx.header.subject for tx in last.transactions} | set(view.due_tasks(number))
     alone: dict[Key, Any] = {}
     for subject in subjects:
         mine = [tx for tx in last.transactions if tx.header.subject == subject]
         outcome = fold_subject(
-            view, world.params, world.network, epoch, subject, mine[::-1], unfunded
+            view, world.charter, world.network, epoch, subject, mine[::-1], unfunded
         )
         alone.update(outcome.rows)
     own = (TASKS.name, SUBMISSIONS.name, VALIDATIONS.name, DISPUTES.name)
@@ -137,7 +137,7 @@ def test_an_author_pays_exactly_what_his_transactions_announce(program: bytes) -
         for subject in sorted({tx.header.subject for tx in epoch.transactions}):
             mine = [tx for tx in epoch.transactions if tx.header.subject == subject]
             outcome = fold_subject(
-                view, world.params, world.network, epoch, subject, mine, unfunded
+                view, world.charter, world.network, epoch, subject, mine, unfunded
             )
             for payment in outcome.payments:
                 if isinstance(payment.source, bytes):
@@ -146,5 +146,5 @@ def test_an_author_pays_exactly_what_his_transactions_announce(program: bytes) -
                 debit = kinds.BY_CODE[tx.header.kind].compute_debit(tx, world.params)
                 announced[tx.header.author] += debit
         assert +paid == +announced
-        whole = fold_epoch(view, world.params, world.network, epoch)
+        whole = fold_epoch(view, world.genesis, epoch)
         view.apply(((one.table.name, one.key), one.after) for one in whole.changes)

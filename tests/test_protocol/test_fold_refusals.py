@@ -12,6 +12,7 @@ from protocol.transactions import SignedTransaction
 from tests.support.builders import COIN, STAKE, VALIDATORS, a_hash, an_address
 from tests.support.refusals import Case, Deed, check_refusal
 from tests.support.world import World
+from tests.test_protocol.test_change_refusals import CHANGE_CASES
 from tests.test_protocol.test_dispute_refusals import CASES as DISPUTE_CASES
 
 
@@ -367,4 +368,4 @@ def test_every_code_that_a_kind_can_refuse_with_is_met() -> None:
         text = file.read_text(encoding="utf-8")
         found.update(re.findall(r'Refused\(\s*"(\w+)"', text))
         found.update(re.findall(r'require\([^()]*, "(\w+)"\)', text))
-    assert found - {case.code for case in (*CASES, *DISPUTE_CASES)} == set()
+    assert found - {case.code for case in (*CASES, *DISPUTE_CASES, *CHANGE_CASES)} == set()

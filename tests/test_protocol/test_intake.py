@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from protocol import kinds
+from protocol.charter import compute_change_id
+from protocol.charter_records import Change, SetParameter
 from protocol.dispute_records import Choice, EvidenceType
 from protocol.errors import Rejected
 from protocol.intake import Intake, check_signature
@@ -13,6 +15,7 @@ from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.vote_change import VoteChange
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.records import RejectReason, Verdict
 from protocol.task_types import (
@@ -41,6 +44,8 @@ WORLD = World()
 NETWORK = WORLD.network
 TASK = a_hash("a task")
 ANSWER = a_hash("an answer")
+CHANGE = Change(100, SetParameter("epoch_ms", (5_000,)))
+CHANGE_ID = compute_change_id(NETWORK, CHANGE)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ CASES = (
     Case("adjust_stake", AdjustStake(StakeAction.DEPOSIT, 0), "bad_amount"),
     Case("adjust_stake", AdjustStake(StakeAction.EXIT, 1), "bad_amount"),
     Case("adjust_stake", AdjustStake(StakeAction.WITHDRAW, 1), "bad_amount"),
+    Case("vote_change", VoteChange(replace(CHANGE, effective_at=99)), "wrong_subject", CHANGE_ID),
 )
 SOUND: dict[str, Any] = {
     "register_miner": a_registration(),
@@ -130,7 +136,10 @@ SOUND: dict[str, Any] = {
     "report_fraud": a_report(ANSWER),
     "withdraw_dispute": WithdrawDispute(ANSWER),
     "adjust_stake": AdjustStake(StakeAction.EXIT, 0),
+    "vote_change": VoteChange(CHANGE),
 }
+SUBJECTS = {"vote_change": CHANGE_ID}
+"""Of kinds whose payload alone says what they are about."""
 
 
 def code_of(wire: bytes, network: bytes = NETWORK) -> str:
@@ -148,7 +157,7 @@ def test_what_a_kind_forbids_is_refused(case: Case) -> None:
 
 @pytest.mark.parametrize("kind", kinds.BY_NAME)
 def test_a_sound_transaction_of_each_kind_passes(kind: str) -> None:
-    tx = World().sign("alice", kind, SOUND[kind])
+    tx = World().sign("alice", kind, SOUND[kind], subject=SUBJECTS.get(kind))
     assert Intake(NETWORK).open(tx.wire) == tx
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from protocol.errors import InvariantBroken
 from protocol.invariants import ALL, SUM_RULES, ConsistencyChecker, check_whole_state
+from protocol.invariants_changes import CHANGE_ROW_RULES, CHANGE_STEP_RULES
 from protocol.invariants_disputes import DISPUTE_ROW_RULES, DISPUTE_STEP_RULES
 from protocol.invariants_rows import ROW_RULES
 from protocol.invariants_steps import STEP_RULES
@@ -171,7 +172,13 @@ RULES = (*ROW_RULES, *STEP_RULES, *SUM_RULES)
 
 def test_every_rule_is_broken_once_here() -> None:
     assert [rule.__name__ for rule in RULES] == list(BREACHES)
-    assert set(ALL) == {*RULES, *DISPUTE_ROW_RULES, *DISPUTE_STEP_RULES}
+    assert set(ALL) == {
+        *RULES,
+        *DISPUTE_ROW_RULES,
+        *DISPUTE_STEP_RULES,
+        *CHANGE_ROW_RULES,
+        *CHANGE_STEP_RULES,
+    }
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

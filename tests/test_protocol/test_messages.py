@@ -21,8 +21,8 @@ from protocol.ballots import (
     Shown,
     Step,
 )
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import InvariantBroken, PeerFault
-from protocol.genesis import SEALERS_MAX
 from protocol.messages import (
     GOSSIP_BYTES_MAX,
     GOSSIP_MESSAGES,

@@ -14,6 +14,7 @@ from protocol.phases import (
     OPEN_DISPUTES,
     ROUNDS_MAX,
     STAYS,
+    ChangeStatus,
     DisputeStatus,
     MinerStatus,
     RewardState,
@@ -184,6 +185,7 @@ STEP_TABLES: list[tuple[type[IntEnum], Mapping[Any, tuple[IntEnum, ...]], int]] 
     (RewardState, phases.REWARD_STEPS, 5),
     (MinerStatus, phases.MINER_STEPS, 12),
     (DisputeStatus, phases.DISPUTE_STEPS, 10),
+    (ChangeStatus, phases.CHANGE_STEPS, 4),
 ]
 
 

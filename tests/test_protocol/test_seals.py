@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import codec
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.genesis import SEALERS_MAX
 from protocol.merkle import compute_root
 from protocol.schema import decode_record, encode_record
 from protocol.seals import (
@@ -54,7 +54,7 @@ SEAL = seal_by("ada", "ben", "cy")
 
 
 def check(seal: Seal, sealers: tuple[bytes, ...] = SEALERS) -> bytes:
-    return check_seal(NETWORK, seal, PREV, 7, sealers)
+    return check_seal(NETWORK, seal, PREV, 7, sealers, sealers)
 
 
 def code_of(seal: Seal, sealers: tuple[bytes, ...] = SEALERS) -> str:
@@ -110,10 +110,10 @@ def test_where_one_may_lie_every_seal_but_the_first_has_a_secret_and_each_has_de
 ) -> None:
     seal = seal_by(*NAMES, content=replace(CONTENT, epoch=epoch, sharing=sharing))
     if is_right:
-        assert check_seal(NETWORK, seal, PREV, epoch, SEALERS)
+        assert check_seal(NETWORK, seal, PREV, epoch, SEALERS, SEALERS)
     else:
         with pytest.raises(Rejected, match="seal_sharing"):
-            check_seal(NETWORK, seal, PREV, epoch, SEALERS)
+            check_seal(NETWORK, seal, PREV, epoch, SEALERS, SEALERS)
 
 
 @pytest.mark.parametrize("sharing", [CONTENT.sharing, Sharing(None, b"")])
@@ -189,7 +189,7 @@ def test_votes_for_other_roots_do_not_count(field: str) -> None:
 
 def test_votes_of_another_network_do_not_count() -> None:
     with pytest.raises(Rejected):
-        check_seal(b"network?", SEAL, PREV, 7, SEALERS)
+        check_seal(b"network?", SEAL, PREV, 7, SEALERS, SEALERS)
 
 
 def test_the_time_is_signed_though_no_rule_reads_it() -> None:

@@ -11,12 +11,22 @@ from typing import Any
 import pytest
 
 from protocol import kinds
+from protocol.charter import compute_change_id
+from protocol.charter_records import (
+    AdmitSealer,
+    AdmitValidator,
+    Change,
+    DismissSealer,
+    DismissValidator,
+    SetParameter,
+)
 from protocol.dispute_records import Choice, DisputeType, EvidenceType
 from protocol.intake import Intake
 from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.vote_change import VoteChange
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.transactions import SignedTransaction
 from tests.support.builders import (
@@ -37,6 +47,14 @@ NETWORK = b"vectors!"
 TASK = a_hash("a task")
 ANSWER = a_hash("an answer")
 DISPUTE = a_hash("a dispute")
+ACTIONS = (
+    SetParameter("epoch_ms", (5_000,)),
+    SetParameter("reward_min", (1, 2, 3, 4)),
+    AdmitSealer(a_hash("a sealer")),
+    DismissSealer(a_hash("a sealer")),
+    AdmitValidator(a_hash("a validator")),
+    DismissValidator(a_hash("a validator")),
+)
 ABOUT_THE_AUTHOR = ("register_miner", "publish_task", "adjust_stake")
 
 
@@ -68,6 +86,7 @@ def build_payloads(network: bytes) -> dict[str, list[Any]]:
         "appeal_dispute": [an_appeal(DISPUTE), an_appeal(DISPUTE, hearing=1, evidence=None)],
         "report_fraud": [a_report(ANSWER), a_report(ANSWER, risk=10_000, ruleset=65_535)],
         "withdraw_dispute": [WithdrawDispute(DISPUTE)],
+        "vote_change": [VoteChange(Change(100, action)) for action in ACTIONS],
         "adjust_stake": [
             AdjustStake(StakeAction.DEPOSIT, 5 * 10**9),
             AdjustStake(StakeAction.EXIT, 0),
@@ -80,9 +99,14 @@ def sign_all(kind: str) -> list[SignedTransaction]:
     world = World()
     # Fixed, so that a change of the test network's numbers changes no vector.
     world.network, world.seal_hash = NETWORK, bytes(32)
-    subject = None if kind in ABOUT_THE_AUTHOR else TASK
+
+    def find_subject(payload: Any) -> bytes | None:
+        if isinstance(payload, VoteChange):
+            return compute_change_id(NETWORK, payload.change)
+        return None if kind in ABOUT_THE_AUTHOR else TASK
+
     payloads = build_payloads(NETWORK)[kind]
-    return [world.sign("alice", kind, payload, subject=subject) for payload in payloads]
+    return [world.sign("alice", kind, one, subject=find_subject(one)) for one in payloads]
 
 
 def describe(kind: str) -> dict[str, Any]:

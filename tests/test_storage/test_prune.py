@@ -46,7 +46,7 @@ class WitnessedWorld(StoredWorld):
 
     def seal(self, *transactions: SignedTransaction, evidence: Sequence[Place] = ()) -> Outcome:
         epoch, wanted = self.fold(transactions, tuple(sorted(evidence)))
-        found = fold_epoch(self.store.view, self.params, self.network, epoch)
+        found = fold_epoch(self.store.view, self.genesis, epoch)
         assert found == wanted
         return super().seal(*transactions, evidence=evidence)
 

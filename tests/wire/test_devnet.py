@@ -9,15 +9,15 @@ import trio
 
 from devnet.checks import run_checks, survey_devnet
 from devnet.cluster import ProcessCluster
-from devnet.demo import is_over
 from devnet.errors import DevnetError
 from devnet.faults import heal, kill, partition, pause, restart, resume
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
 from devnet.load import Acknowledged, Publication, Workload, publish_all
-from devnet.observe import DOWN, PAUSED, UP, NetworkView, Observer
+from devnet.observe import NetworkView, Observer, is_settled
 from devnet.ports import is_free
 from devnet.processes import is_alive
+from devnet.provider import DOWN, PAUSED, UP
 from node.cli import run_command
 from node.network import read_genesis
 from node.rpc.client import RpcError
@@ -40,7 +40,7 @@ async def run_devnet(root: Path, peers: int) -> AsyncIterator[ProcessCluster]:
         yield cluster
         assert await cluster.stop() == 0, "a peer had to be killed"
         assert not any(map(is_alive, refs))
-        for peer in cluster.devnet.manifest.peers:
+        for peer in cluster.devnet.roster.peers:
             assert is_free(peer.p2p_port), peer.name
             assert is_free(peer.rpc_port), peer.name
     finally:
@@ -53,7 +53,7 @@ async def wait_for_tasks(observer: Observer, tasks: set[str]) -> NetworkView:
     with trio.fail_after(STEP_S):
         while True:
             view = await observer.look()
-            if is_over(view, tasks):
+            if is_settled(view, tasks):
                 return view
             await trio.sleep(LOOK_S)
 

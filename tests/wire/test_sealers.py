@@ -119,7 +119,9 @@ def check_databases(devnet: Devnet) -> tuple[int, set[bytes]]:
                 data = store.journal.seal(epoch)
                 assert data is not None
                 seal = Seal.from_bytes(data)
-                prev = check_seal(genesis.network, seal, prev, epoch, genesis.sealers)
+                prev = check_seal(
+                    genesis.network, seal, prev, epoch, genesis.sealers, genesis.sealers
+                )
                 hashes.setdefault(epoch, set()).add(prev)
                 days |= {vote.sealer for vote in seal.votes}
             roots.setdefault(store.head.epoch, set()).add(store.head.state_root)

@@ -4,9 +4,11 @@ from node.rpc.method import Method
 from node.rpc.methods import (
     accounts,
     answers,
+    changes,
     checks,
     database,
     dev,
+    dev_look,
     disputes,
     miners,
     net,
@@ -29,6 +31,7 @@ ALWAYS: tuple[Method, ...] = (
     *accounts.METHODS,
     *rewards.METHODS,
     *disputes.METHODS,
+    *changes.METHODS,
     *stakes.METHODS,
     *miners.METHODS,
     *transactions.METHODS,
@@ -42,5 +45,5 @@ ALWAYS: tuple[Method, ...] = (
 
 def list_methods(*, has_faults: bool) -> tuple[Method, ...]:
     """Return every method a node serves; those of devnets only with `dev.faults`."""
-    methods = (*ALWAYS, *dev.METHODS) if has_faults else ALWAYS
+    methods = (*ALWAYS, *dev.METHODS, *dev_look.METHODS) if has_faults else ALWAYS
     return (*methods, build_discover(methods))

@@ -1,13 +1,25 @@
 """dev_*: faults on demand, for devnets and tests; served only with `dev.faults`."""
 
+import dataclasses
 from typing import Any
 
+from node.clock import SettableClock
 from node.peer import Peer
 from node.rpc.errors import NOT_FOUND, RpcFault, not_found
-from node.rpc.method import Method, Param, read_bytes, read_choice, read_id, read_int, read_list
+from node.rpc.method import (
+    Method,
+    Param,
+    read_bytes,
+    read_choice,
+    read_flag,
+    read_id,
+    read_int,
+    read_list,
+)
 from node.rpc.method import read_text as _read_text
 from node.rpc.methods.transactions import show_state, take_wire
 from node.transport.base import PeerName
+from node.transport.fault_rules import WAYS, LinkRule
 from node.transport.faults import FaultyTransport
 from protocol import codec, kinds
 from protocol.params import EPOCH_MAX
@@ -23,12 +35,19 @@ from protocol.transactions import (
 PEERS_MAX = 500
 NAME_CHARACTERS_MAX = 128
 DELAY_MS_MAX = 600_000
+BYTES_MAX = 1 << 40
+OFFSET_MS_MAX = 86_400_000
+BOTH = "both"
 
 
-async def partition(peer: Peer, *, peers: list[str]) -> dict[str, Any]:
-    """Cut these peers off, besides those that are."""
+async def partition(peer: Peer, *, peers: list[str], one_way: bool) -> dict[str, Any]:
+    """Cut these peers off, besides those that are; one way: they still hear this one."""
     faults = _require_faults(peer)
-    await faults.cut(PeerName(name) for name in peers)
+    names = [PeerName(name) for name in peers]
+    if one_way:
+        faults.deafen(names)
+    else:
+        await faults.cut(names)
     return _show(faults)
 
 
@@ -39,11 +58,29 @@ def heal(peer: Peer, *, peers: list[str] | None) -> dict[str, Any]:
     return _show(faults)
 
 
-def set_link(peer: Peer, *, peer_name: str, delay_ms: int) -> dict[str, Any]:
-    """Delay what goes to a peer and the gossip that comes from it; 0 takes that back."""
+def set_link(
+    peer: Peer,
+    *,
+    peer_name: str,
+    latency_ms: int,
+    jitter_ms: int,
+    bandwidth: int,
+    reset_after: int,
+    ways: str,
+) -> dict[str, Any]:
+    """Slow down what goes to a peer (out) and the gossip that comes from it (in); 0 all: clear."""
     faults = _require_faults(peer)
-    faults.slow_down(PeerName(peer_name), delay_ms)
-    return {**_show(faults), "peer": peer_name, "delay_ms": delay_ms}
+    rule = LinkRule(latency_ms, jitter_ms, bandwidth, reset_after)
+    faults.set_link(PeerName(peer_name), rule, WAYS if ways == BOTH else (ways,))
+    return {**_show(faults), "peer": peer_name, **dataclasses.asdict(rule), "ways": ways}
+
+
+def set_clock(peer: Peer, *, offset_ms: int) -> dict[str, Any]:
+    """Put the node's wall clock wrong by so much; what waits is not touched."""
+    if not isinstance(peer.clock, SettableClock):
+        raise RpcFault(NOT_FOUND, "no_clock", "a clock that cannot be set", "a clock of a devnet")
+    peer.clock.offset_ms = offset_ms
+    return {"offset_ms": offset_ms, "now_ms": peer.clock.now_ms()}
 
 
 def sign(
@@ -109,18 +146,26 @@ def _require_faults(peer: Peer) -> FaultyTransport:
 
 
 def _show(faults: FaultyTransport) -> dict[str, Any]:
-    return {"cut": [str(name) for name in faults.cut_peers]}
+    return {
+        "cut": [str(name) for name in faults.cut_peers],
+        "deaf": [str(name) for name in faults.deaf_peers],
+    }
 
 
 _name = _read_text(NAME_CHARACTERS_MAX)
 _names = read_list(_name, PEERS_MAX)
+_delay = read_int(0, DELAY_MS_MAX)
+_bytes = read_int(0, BYTES_MAX)
 
 METHODS = (
     Method(
         "dev_partition",
         partition,
         "Cut peers off, at this end.",
-        (Param("peers", _names, "names of peers"),),
+        (
+            Param("peers", _names, "names of peers"),
+            Param("one_way", read_flag, "true: they still hear this node", False),
+        ),
     ),
     Method(
         "dev_heal",
@@ -131,11 +176,21 @@ METHODS = (
     Method(
         "dev_link",
         set_link,
-        "Delay what goes to a peer.",
+        "Slow down the link to a peer, at this end.",
         (
             Param("peer_name", _name, "name of a peer"),
-            Param("delay_ms", read_int(0, DELAY_MS_MAX), f"integer 0 to {DELAY_MS_MAX}"),
+            Param("latency_ms", _delay, f"integer 0 to {DELAY_MS_MAX}", 0),
+            Param("jitter_ms", _delay, f"integer 0 to {DELAY_MS_MAX}", 0),
+            Param("bandwidth", _bytes, "bytes a second; 0: no bound", 0),
+            Param("reset_after", _bytes, "bytes; 0: never", 0),
+            Param("ways", read_choice(BOTH, *WAYS), "both, in or out", BOTH),
         ),
+    ),
+    Method(
+        "dev_clock",
+        set_clock,
+        "Put the wall clock wrong.",
+        (Param("offset_ms", read_int(-OFFSET_MS_MAX, OFFSET_MS_MAX), "milliseconds, either sign"),),
     ),
     Method(
         "dev_sign",

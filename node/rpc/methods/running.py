@@ -3,6 +3,7 @@
 from typing import Any
 
 from node.peer import Peer
+from node.rpc.change_views import list_changed_parameters
 from node.rpc.errors import NOT_READY, RpcFault
 from node.rpc.health import is_ready, run_checks
 from node.rpc.method import Method, Param, read_text
@@ -14,7 +15,7 @@ LEVEL_CHARACTERS_MAX = 256
 
 
 def read_info(peer: Peer) -> dict[str, Any]:
-    """Return what does not change while the node runs."""
+    """Return what hardly ever changes while the node runs."""
     genesis = peer.genesis
     return {
         "version": VERSION,
@@ -26,7 +27,7 @@ def read_info(peer: Peer) -> dict[str, Any]:
         "addresses": list(peer.transport.addresses()),
         "account": None if peer.author is None else peer.author.address.hex(),
         "roles": list(peer.roles),
-        "epoch_ms": genesis.params.epoch_ms,
+        "epoch_ms": peer.state.params.epoch_ms,
         "started_ms": peer.monitor.started_ms,
     }
 
@@ -55,6 +56,7 @@ def read_status(peer: Peer) -> dict[str, Any]:
         "evidence": totals.evidence,
         "rows": totals.rows,
         "sealing": show_sealing(state, peer.clock.now_ms()),
+        "parameters_changed": list_changed_parameters(state),
         "peers": len(peer.transport.peers()),
         "gossip_dropped": peer.transport.gossip_dropped,
         "provisional": state.open.count > 0,

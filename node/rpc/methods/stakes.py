@@ -22,7 +22,7 @@ def get_stake(peer: Peer, *, address: bytes | None) -> dict[str, Any]:
     sealed = state.store.view.get(MINERS, address)
     until = None
     if miner.status is MinerStatus.EXITING:
-        until = miner.last_active + compute_exit_epochs(peer.genesis.params)
+        until = miner.last_active + compute_exit_epochs(peer.state.params)
     return {
         "address": address.hex(),
         "status": get_label(miner.status),

@@ -55,7 +55,7 @@ def estimate(
     typed = _read_offer(peer, terms, data, data_hash)
     author = peer.require_author()
     size = ENVELOPE_BYTES + len(typed.title) + len(typed.description) + typed.data_bytes
-    fee = compute_publish_fee(peer.genesis.params, typed.difficulty, size, typed.reward)
+    fee = compute_publish_fee(peer.state.params, typed.difficulty, size, typed.reward)
     account = peer.state.open.get(ACCOUNTS, author.address)
     sealed = peer.state.store.view.get(ACCOUNTS, author.address)
     return {
@@ -163,7 +163,7 @@ def _read_offer(
             raise not_found("no_such_blob", data_hash)
         size = len(blob)
     content_hash = compute_content_hash(data) if data is not None else data_hash
-    return read_terms(terms, peer.genesis.params, content_hash or b"", size)
+    return read_terms(terms, peer.state.params, content_hash or b"", size)
 
 
 def _show_judged(peer: Peer, submission_id: bytes) -> dict[str, Any]:

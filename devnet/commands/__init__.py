@@ -1,0 +1,1 @@
+"""The commands of `minesync devnet`, each a few lines over the modules that do the work."""
