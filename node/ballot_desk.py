@@ -11,20 +11,19 @@ import structlog
 
 from node.events import Broadcast, Heard
 from protocol.ballot_box import BallotBox
-from protocol.ballots import Backed, Ballot, DoubleBallot, Proposal, SealVote, Shown
+from protocol.ballots import DoubleBallot, Shown, Word
 from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
+from protocol.plan import Plan
 from protocol.schema import decode_record, encode_record
-from protocol.seals import SealContent, compute_set_root
+from protocol.seals import Seal, compute_set_root
 from storage.store import Store
 
 log = structlog.get_logger("seal")
 
 SETS_MAX = 4
 """Proposed sets whose ids are kept, to be folded here and shown to others."""
-
-Word = Ballot | Proposal | SealVote | Backed | DoubleBallot
 
 
 class BallotDesk:
@@ -37,7 +36,7 @@ class BallotDesk:
 
     Attributes:
         box: what was said of the next seal.
-        wanted: contents whose sets this node's sealer asks for, by set root; with each, whether it
+        wanted: plans whose sets this node's sealer asks for, by set root; with each, whether it
             is decided already.
     """
 
@@ -46,22 +45,34 @@ class BallotDesk:
         self._network = genesis.network
         self._store = store
         self._broadcast = broadcast
-        self.restart(store.head.epoch + 1, store.head.seal_hash)
+        self.box = self._open_box()
+        self._forget_sets()
 
-    def restart(self, epoch: int, prev: bytes) -> None:
-        """Begin with an empty box for the next epoch."""
-        sealers, sealers_next = (
-            find_charter(self._store.view, self._genesis, one).sealers for one in (epoch, epoch + 1)
+    def restart(self) -> None:
+        """Begin with a box for the next epoch, in which there is nothing but what it rests on."""
+        known = self.box.list_deals()
+        self.box = self._open_box()
+        self.box.secrets.recall(known)
+        self._forget_sets()
+
+    def _open_box(self) -> BallotBox:
+        head, view = self._store.head, self._store.view
+        sealers, after = (
+            find_charter(view, self._genesis, head.epoch + ahead).sealers for ahead in (1, 2)
         )
-        self.box = BallotBox(self._network, epoch, prev, sealers, sealers_next)
-        self.wanted: dict[bytes, tuple[SealContent, bool]] = {}
+        last = self._store.journal.seal(head.epoch)
+        agreed = () if last is None else Seal.from_bytes(last).content.deals
+        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, after, agreed)
+
+    def _forget_sets(self) -> None:
+        self.wanted: dict[bytes, tuple[Plan, bool]] = {}
         self._sets: dict[bytes, Sequence[bytes]] = {}
         self._holders: dict[bytes, tuple[str, ...]] = {}
 
     @property
     def is_needed(self) -> bool:
-        """Whether the sealers of the next epoch have to agree at all."""
-        return len(self.box.sealers) > 1
+        """Whether the sealers of the next epoch have to agree at all, or others deal to them."""
+        return len(self.box.sealers) > 1 or self.box.secrets.wanted > 0
 
     def take(self, word: Word) -> bool:
         """Take in a word that a peer passed on; return whether it is news.
@@ -82,9 +93,7 @@ class BallotDesk:
         Raises:
             Rejected: as `take`.
         """
-        decision = () if shown.decision is None else (shown.decision,)
-        words: list[Word] = [*shown.proposals, *shown.ballots, *shown.seal_votes]
-        return [word for word in (*words, *decision, *shown.doubles) if self.take(word)]
+        return [word for word in shown.list_words() if self.take(word)]
 
     def put_set(self, set_root: bytes, ids: Sequence[bytes]) -> None:
         """Keep the ids of a set.

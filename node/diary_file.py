@@ -23,10 +23,10 @@ from node.high_water import SigningError
 from node.private_files import create_private, read_private
 from protocol import codec
 from protocol.agreement_effects import Diary
-from protocol.ballots import SET_IDS_MAX
 from protocol.errors import Rejected
 from protocol.hashing import HASH_BYTES
 from protocol.messages import pack_ids, unpack_ids
+from protocol.plan import SET_IDS_MAX
 from protocol.schema import AtMost, encode_record, from_plain
 from protocol.seals import compute_set_root
 from storage.folder import NO_ROOM, translate_os_error
@@ -35,7 +35,9 @@ SETS_MAX = 4
 FILE_BYTES_MAX = SETS_MAX * SET_IDS_MAX * HASH_BYTES + (1 << 20)
 _CHECK_BYTES = 32
 _NUMBER_BYTES = 8
-_TAG = b"minesync/diary/1"
+_TAG = b"minesync/diary/2"
+_TAG_BEFORE = b"minesync/diary/1"
+"""Of releases whose sealers signed a state before its set was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,13 @@ class DiaryFile:
 
         Args:
             diary: what the sealer must not forget.
-            sets: ids by set root, of the contents that the diary names as far as they are known.
+            sets: ids by set root, of the plans that the diary names as far as they are known.
 
         Raises:
             SigningError: `diary_unwritable`.
             Full: `disk_full`.
         """
-        roots = dict.fromkeys(content.set_root for content in diary.list_contents())
+        roots = dict.fromkeys(plan.set_root for plan in diary.list_plans())
         packed = tuple(pack_ids(sets[root]) for root in roots if root in sets)
         page = _Page(diary, packed)
         if self._path is not None:
@@ -124,18 +126,25 @@ class DiaryFile:
             raise SigningError("diary_unwritable", error.strerror, "a writable disk") from error
 
 
-def _read_page(data: bytes) -> tuple[int, _Page] | None:
-    """Return a page and its number; None if there is none, or a torn one."""
+def _read_page(data: bytes) -> tuple[int, _Page | None] | None:
+    """Return a page and its number; None if there is none, or a torn one.
+
+    Nothing of an earlier release's page can be said again in this one. It counts as empty: the mark
+    of the sealer keeps it silent in the epoch that it spoke of.
+    """
     check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
-    if not data or check != _compute_check(body):
+    if not data or check not in (_compute_check(body), _compute_check(body, _TAG_BEFORE)):
         return None
+    number = int.from_bytes(body[:_NUMBER_BYTES], "big")
+    if check != _compute_check(body):
+        return number, None
     try:
         plain = codec.decode(body[_NUMBER_BYTES:], bytes_max=FILE_BYTES_MAX)
         page = from_plain(_Page, plain)
     except Rejected as error:
         raise SigningError("diary_damaged", str(error), "a diary of this release") from error
-    return int.from_bytes(body[:_NUMBER_BYTES], "big"), page
+    return number, page
 
 
-def _compute_check(body: bytes) -> bytes:
-    return hashlib.sha256(_TAG + body).digest()
+def _compute_check(body: bytes, tag: bytes = _TAG) -> bytes:
+    return hashlib.sha256(tag + body).digest()

@@ -6,26 +6,28 @@ Rules:
 2. What it says is on disk before it is sent (`node.diary_file`), and so is the highest epoch of
    which it ever said anything: neither a database restored from yesterday nor a lost diary may
    make it contradict itself. It waits until its peers have brought it past that epoch.
-3. It says yes only to what it folded itself, to the same state root. Whoever honest sees another
-   root over an equal set has found a bug, of his or of ours: folding stops, and it says no to all.
+3. It says yes only to a set that it has and may be sealed, and signs only what it folded itself.
+   Whoever honest sees another root over an equal set has found a bug, of his or of ours: folding
+   stops, and it says no to all.
 4. While the disk is full nothing is said. What was said before is said again from the diary, and a
    seal that was signed and could not be written is the next to be written, as it was.
 5. The clock moves when a seal comes, never what it means.
-6. It takes part in the epochs whose sealers it is one of, and in no others: it begins by itself
-   with the first of them, and once it is dismissed its node goes on as any other.
+6. It takes part in the epochs whose sealers it is one of, and in no others: it begins by itself,
+   with a deal for the first of them, and once it is dismissed its node goes on as any other.
+7. It deals for the next epoch when half of this one is over: all others know by then that it began,
+   and hear the deal before somebody proposes.
 """
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Protocol
 
 import structlog
 
-from node.ballot_desk import Word
 from node.clock import Clock
 from node.diary_file import DiaryFile
 from node.events import Listener
 from node.high_water import HighWater
-from node.sealing import SealResult
 from node.state_manager import StateManager
 from protocol.agreement import Agreement
 from protocol.agreement_effects import (
@@ -35,14 +37,17 @@ from protocol.agreement_effects import (
     Effect,
     Examine,
     Finish,
+    Fold,
     Schedule,
     Tell,
     Verdict,
 )
+from protocol.ballots import Word
 from protocol.errors import Rejected
 from protocol.keys import Signer
 from protocol.messages import SealedIds, pack_ids
-from protocol.seals import Seal, SealContent
+from protocol.plan import Plan
+from protocol.seals import Seal
 from storage.errors import Full
 
 log = structlog.get_logger("sealer")
@@ -58,8 +63,21 @@ LOOK_AGAIN_S = 0.02
 """Before a set that lacked something is looked at again."""
 LOOK_PART = 10
 """Nor sooner than so many times what the last look took: sets may be large, and news frequent."""
-_START = None
-"""Among the timers: the epoch has lasted long enough."""
+DEAL_PART = 2
+"""An epoch is over by one so-many-th when this sealer deals for the next."""
+
+
+class Due(Enum):
+    """Among the timers: what is due once in an epoch, or again and again."""
+
+    DEAL = "deal"
+    START = "start"
+    """It has lasted long enough."""
+    ASK = "ask"
+    """The plan is decided, and still there is no seal: perhaps an opening or a vote got lost."""
+
+
+Timer = Schedule | Plan | Due
 
 
 class Peers(Protocol):
@@ -73,7 +91,7 @@ class Peers(Protocol):
         """Tell everybody of a seal that is on disk."""
         ...
 
-    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+    def ask_for_set(self, plan: Plan, *, of_all: bool) -> None:
         """Ask for what lacks of a proposed set."""
         ...
 
@@ -133,13 +151,13 @@ class Sealer:
         self._look_for_seat()
         if self._is_seated and not self._is_behind():
             self._begin()
-            self._timers[_START] = self._now_s()
+            self._timers[Due.START] = self._now_s()
             self._look()
 
     def resume(self) -> None:
         """After a full disk: go on from what is on disk, before any peer hears of it."""
         if self._agreement.diary.epoch == self._state.epoch + 1:
-            if _START in self._timers:
+            if Due.START in self._timers:
                 self._begin()
             else:
                 self.end_epoch()
@@ -156,8 +174,9 @@ class Sealer:
         return saved is None or saved[0].epoch != epoch
 
     def _look_for_seat(self) -> None:
-        """Find out whether this account is one of the sealers of the next epoch."""
-        is_seated = self._signer.address in self._state.ballots.box.sealers
+        """Find out whether this account has a part in the next seal: sealing, or dealing for it."""
+        box = self._state.ballots.box
+        is_seated = self._signer.address in (*box.sealers, *box.sealers_next)
         if is_seated is not self._is_seated:
             log.info("sealer_seated" if is_seated else "sealer_unseated", epoch=self._state.epoch)
         self._is_seated = is_seated
@@ -196,13 +215,17 @@ class Sealer:
             diary, sets = saved
             for set_root, ids in sets.items():
                 ballots.put_set(set_root, ids)
+        elif saved is not None and saved[0].decided is not None:
+            # Of the epoch before: with its seal in the journal the deals of this one are left.
+            ballots.box.secrets.recall(saved[0].decided.deals)
         self._agreement = Agreement(ballots.box, self._signer, diary)
         # When to look at it again.
-        self._unjudged: dict[SealContent, float] = {}
-        self._other_roots: dict[SealContent, bytes] = {}
-        self._timers: dict[Schedule | SealContent | None, float] = {
-            _START: self._now_s() + self._epoch_s
-        }
+        self._unjudged: dict[Plan, float] = {}
+        self._awaiting: Fold | None = None
+        now_s = self._now_s()
+        self._timers: dict[Timer, float] = {Due.START: now_s + self._epoch_s}
+        if ballots.box.secrets.wanted:
+            self._timers[Due.DEAL] = now_s + self._epoch_s / DEAL_PART
 
     def _look(self) -> None:
         """Do whatever the time and the box ask for; on a full disk nothing, until `resume`."""
@@ -212,7 +235,7 @@ class Sealer:
             except Full as error:
                 self._state.store.gate.shut(error)
                 # A word that is not on disk must not be shown; those of others come again.
-                self._state.ballots.restart(self._state.epoch + 1, self._state.seal_hash)
+                self._state.ballots.restart()
 
     def _act(self) -> None:
         # No await in here: a word follows its diary.
@@ -224,13 +247,21 @@ class Sealer:
             if isinstance(timer, Schedule):
                 self._perform(self._agreement.expire(timer.step, timer.round))
                 self._peers.ask_for_ballots()
-            elif timer is _START:
+            elif timer is Due.DEAL:
+                self._perform(self._agreement.deal())
+            elif timer is Due.START:
                 self._perform(self._agreement.start())
+                if self._state.ballots.box.secrets.choose_deals() is None:
+                    self._peers.ask_for_ballots()
+            elif timer is Due.ASK:
+                self._peers.ask_for_ballots()
             elif timer in self._unjudged:
                 self._ask_for(timer, of_all=True)
-        for content in [one for one, due_s in self._unjudged.items() if due_s <= now_s]:
-            self._judge(content)
+        for plan in [one for one, due_s in self._unjudged.items() if due_s <= now_s]:
+            self._judge(plan)
         self._perform(self._agreement.advance())
+        if self._agreement.decided is not None and self._state.ballots.is_needed:
+            self._timers.setdefault(Due.ASK, self._now_s() + self._patience_s)
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         effects = list(effects)
@@ -246,78 +277,91 @@ class Sealer:
                 case Build():
                     self._build(effect.round)
                 case Examine():
-                    self._judge(effect.content)
+                    self._judge(effect.plan)
+                case Fold():
+                    self._fold(effect)
                 case Dissent():
-                    self._dissent(effect.content)
+                    self._state.raise_alarm(effect.content, effect.state_root)
+                    self._perform(self._agreement.renounce())
                 case Finish():
                     self._finish(effect.seal)
 
     def _write_diary(self, diary: Diary) -> None:
         sets = {}
-        for content in diary.list_contents():
-            ids = self._state.find_set(content)
+        for plan in diary.list_plans():
+            ids = self._state.find_set(plan)
             if ids is not None:
-                sets[content.set_root] = ids
+                sets[plan.set_root] = ids
         self._file.write(diary, sets)
         mark = self._mark.get(self._signer.address)
         if mark is None or diary.epoch > mark:
             self._mark.raise_to(self._signer.address, diary.epoch)
 
     def _build(self, round_number: int) -> None:
-        if self._state.alarm is not None:
+        deals = self._state.ballots.box.secrets.choose_deals()
+        if self._state.alarm is not None or deals is None:
             return
-        content = self._state.draft(self._clock.now_ms())
-        ids = self._state.find_set(content)
+        plan = self._state.draft(self._clock.now_ms(), deals)
+        ids = self._state.find_set(plan)
         if ids is not None:
-            self._state.ballots.put_set(content.set_root, ids)
-        self._perform(self._agreement.offer(round_number, content))
+            self._state.ballots.put_set(plan.set_root, ids)
+        self._perform(self._agreement.offer(round_number, plan))
 
-    def _judge(self, content: SealContent) -> None:
-        """Fold a proposed set if all of it is here, else ask for what lacks."""
-        if content.epoch != self._state.epoch + 1:
-            # The seal came meanwhile.
+    def _judge(self, plan: Plan) -> None:
+        """Look at a proposed set if all of it is here, else ask for what lacks."""
+        verdict = self._look_at(plan)
+        if verdict is None:
             return
+        if verdict is not Verdict.SOUND:
+            log.warning("proposal_refused", epoch=plan.epoch, verdict=verdict.value)
+        self._perform(self._agreement.judge(plan, verdict))
+        if self._awaiting is not None:
+            self._fold(self._awaiting)
+
+    def _fold(self, effect: Fold) -> None:
+        """Fold the decided set; after many other proposals it may have to be asked for again."""
+        plan = effect.plan
+        self._awaiting = effect
+        if self._look_at(plan) is Verdict.SOUND:
+            self._awaiting = None
+            folded = self._state.fold(plan.set_root, effect.secret)
+            self._perform(self._agreement.conclude(plan, folded.state_root))
+
+    def _look_at(self, plan: Plan) -> Verdict | None:
+        """Return what is found of a proposed set; None if something lacks, which is asked for."""
+        if plan.epoch != self._state.epoch + 1:
+            # The seal came meanwhile.
+            return None
         begun_s = self._now_s()
-        verdict = self._find_verdict(content)
+        verdict = self._find_verdict(plan)
         if verdict is None:
             now_s = self._now_s()
-            self._unjudged[content] = now_s + max(LOOK_AGAIN_S, LOOK_PART * (now_s - begun_s))
-            is_decided = self._agreement.decided == content
-            if self._state.ballots.wanted.get(content.set_root) != (content, is_decided):
-                self._state.ballots.wanted[content.set_root] = (content, is_decided)
-                self._ask_for(content, of_all=False)
-            return
-        self._unjudged.pop(content, None)
-        self._state.ballots.wanted.pop(content.set_root, None)
-        if verdict is not Verdict.SOUND:
-            log.warning("proposal_refused", epoch=content.epoch, verdict=verdict.value)
-        self._perform(self._agreement.judge(content, verdict))
+            self._unjudged[plan] = now_s + max(LOOK_AGAIN_S, LOOK_PART * (now_s - begun_s))
+            is_decided = self._agreement.decided == plan
+            if self._state.ballots.wanted.get(plan.set_root) != (plan, is_decided):
+                self._state.ballots.wanted[plan.set_root] = (plan, is_decided)
+                self._ask_for(plan, of_all=False)
+            return None
+        self._unjudged.pop(plan, None)
+        self._state.ballots.wanted.pop(plan.set_root, None)
+        return verdict
 
-    def _find_verdict(self, content: SealContent) -> Verdict | None:
+    def _find_verdict(self, plan: Plan) -> Verdict | None:
         if self._state.alarm is not None:
             return Verdict.ILLEGAL
-        ids = self._state.find_set(content)
+        ids = self._state.find_set(plan)
         if ids is None:
             return None
         try:
-            found = self._state.examine(content, ids)
+            lacking = self._state.examine(plan, ids)
         except Rejected as error:
             log.info("proposal_illegal", code=error.code, found=error.found)
             return Verdict.ILLEGAL
-        if isinstance(found, SealResult):
-            return None
-        if found.state_root != content.state_root:
-            self._other_roots[content] = found.state_root
-            return Verdict.OTHER_ROOT
-        return Verdict.SOUND
+        return Verdict.SOUND if lacking is None else None
 
-    def _ask_for(self, content: SealContent, *, of_all: bool) -> None:
-        self._peers.ask_for_set(content, of_all=of_all)
-        self._timers[content] = self._now_s() + ASK_AGAIN_S
-
-    def _dissent(self, content: SealContent) -> None:
-        self._state.raise_alarm(content, self._other_roots[content])
-        self._perform(self._agreement.renounce())
+    def _ask_for(self, plan: Plan, *, of_all: bool) -> None:
+        self._peers.ask_for_set(plan, of_all=of_all)
+        self._timers[plan] = self._now_s() + ASK_AGAIN_S
 
     def _finish(self, seal: Seal) -> None:
         ids = self._state.find_set(seal.content)

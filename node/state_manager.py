@@ -21,20 +21,8 @@ from node.door import Accepted, Door
 from node.events import Alarm, Broadcast, EvidenceFound, Sealed, Stored
 from node.open_set import Gone, OpenSet, Standing
 from node.reversals import ReversalWatch
-from node.sealing import (
-    FOLDED_MAX,
-    GAPS_MAX,
-    Folded,
-    SealedSet,
-    SealResult,
-    build_content,
-    check_admissible,
-    check_set,
-    choose_set,
-    collect_items,
-    fold_items,
-)
-from protocol.chains import Evidence, build_evidence, find_gaps, read_evidence
+from node.sealing import Candidates, Folded, SealResult, build_plan, check_set
+from protocol.chains import Evidence, build_evidence, read_evidence
 from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
@@ -43,7 +31,9 @@ from protocol.invariants import ConsistencyChecker
 from protocol.keys import Signer
 from protocol.messages import SealedIds, Status, pack_ids
 from protocol.params import Params
-from protocol.seals import Seal, SealContent, compute_set_root, sign_seal
+from protocol.plan import Plan, complete
+from protocol.seals import Seal, SealContent, sign_seal
+from protocol.sharing import Deal
 from protocol.transactions import SignedTransaction
 from storage.errors import StorageError
 from storage.replay import check_next_seal
@@ -62,14 +52,10 @@ class StateManager:
         self.store = store
         self.broadcast = broadcast
         self.alarm: str | None = None
-        self._checker = ConsistencyChecker()
         self._anchors: dict[int, bytes] = {}
-        # What the next seal takes in, checked against its root; it may wait long for an item.
-        self._next_ids: tuple[bytes, list[bytes]] = (b"", [])
-        # Sets that were folded over the last seal, by root: a set is folded once.
-        self._folded: dict[bytes, Folded] = {}
         self.ballots = BallotDesk(genesis, store, broadcast)
         self.open = OpenSet(self.network, store.journal.at)
+        self._candidates = Candidates(store, self.open, ConsistencyChecker())
         self.door = Door(store, self.open)
         self._reversals = ReversalWatch(store.local.reversals)
         self._read_open()
@@ -83,14 +69,13 @@ class StateManager:
         """
         self.store.reopen()
         self._anchors = {}
-        self._next_ids = (b"", [])
-        self._folded.clear()
+        self._candidates.forget()
         self.open.chains.forget_all()
         self._reversals = ReversalWatch(self.store.local.reversals)
         self._read_open()
         if self.ballots.box.epoch != self.epoch + 1:
             # The seal whose write was told as failed is there.
-            self.ballots.restart(self.epoch + 1, self.seal_hash)
+            self.ballots.restart()
         # Whoever waits for an event may have missed it: that of a write that was told as failed.
         self.broadcast.tell_nowait(Sealed(self.epoch))
 
@@ -258,15 +243,10 @@ class StateManager:
 
     # ------------------------------------------------------------------------------- seals
 
-    def draft(self, time_ms: int) -> SealContent:
-        """Return what the next seal would be over all that is effective; its set is remembered."""
-        effective, evidence = choose_set(self.open)
-        items = SealedSet(
-            tuple(effective[key] for key in sorted(effective)), tuple(sorted(evidence.values()))
-        )
-        ids = sorted([*effective, *evidence])
-        folded = self._fold(compute_set_root(ids), ids, items)
-        return build_content(self.store, folded, time_ms)
+    def draft(self, time_ms: int, deals: Sequence[Deal] = ()) -> Plan:
+        """Return the plan to take in all that is effective; its set is remembered."""
+        set_root, ids = self._candidates.choose()
+        return build_plan(self.store, set_root, len(ids), time_ms, deals)
 
     def seal(self, signer: Signer, time_ms: int) -> SealedIds:
         """End the epoch where this signature is a quorum; return what is to be told of it.
@@ -274,11 +254,12 @@ class StateManager:
         Raises:
             StorageError: it may not be on disk.
         """
-        content = self.draft(time_ms)
+        plan = self.draft(time_ms)
+        folded = self.fold(plan.set_root, None)
+        content = complete(self.network, plan, None, folded.state_root)
         seal = Seal(content, (sign_seal(self.network, content, signer),))
-        ids = self._folded[content.set_root].ids
-        self.apply_seal(seal, ids)
-        return SealedIds(seal.to_bytes(), pack_ids(ids))
+        self.apply_seal(seal, folded.ids)
+        return SealedIds(seal.to_bytes(), pack_ids(folded.ids))
 
     def check_next_seal(self, seal: Seal) -> bytes:
         """Return the hash of a seal that follows our last one.
@@ -288,36 +269,22 @@ class StateManager:
         """
         return check_next_seal(self.store, seal)
 
-    def find_set(self, content: SealContent) -> Sequence[bytes] | None:
-        """Return the ids that a seal of this content takes in, if they were told and checked."""
-        folded = self._folded.get(content.set_root)
-        if folded is not None:
-            return folded.ids
-        set_root, ids = self._next_ids
-        return ids if set_root == content.set_root else self.ballots.find_set(content.set_root)
+    def find_set(self, planned: Plan | SealContent) -> Sequence[bytes] | None:
+        """Return the ids that a plan or a seal takes in, if they were told and checked."""
+        ids = self._candidates.find(planned.set_root)
+        return self.ballots.find_set(planned.set_root) if ids is None else ids
 
-    def examine(self, content: SealContent, ids: Sequence[bytes]) -> SealResult | Folded:
-        """Fold what a seal of this content takes in, or tell what is missing for it.
+    def examine(self, planned: Plan | SealContent, ids: Sequence[bytes]) -> SealResult | None:
+        """Tell what is missing here of what a plan or a seal takes in; None if nothing is.
 
         Raises:
-            Rejected: `seal_set`, `seal_inadmissible`: its ids are not those it names, or it takes
-                in what must not be sealed.
+            Rejected: as `Candidates.examine`.
         """
-        folded = self._folded.get(content.set_root)
-        if folded is not None:
-            return folded
-        ids = sorted(ids)
-        if self._next_ids != (content.set_root, ids):
-            check_set(content, ids)
-            self._next_ids = (content.set_root, ids)
-        items = collect_items(self.open, self.store, ids)
-        if items.missing:
-            return SealResult(False, items.missing)
-        gaps = find_gaps(items.transactions, self.store.view, self.store.journal.at, GAPS_MAX)
-        if gaps:
-            return SealResult(False, gaps=tuple(gaps))
-        check_admissible(self.store, self.params, self.open.standing.anchors, items)
-        return self._fold(content.set_root, ids, items)
+        return self._candidates.examine(planned, ids)
+
+    def fold(self, set_root: bytes, secret: bytes | None) -> Folded:
+        """Return what the next epoch does if it takes in an examined set, with that secret."""
+        return self._candidates.fold(set_root, secret)
 
     def apply_seal(self, seal: Seal, ids: Sequence[bytes]) -> SealResult:
         """Take in the next seal: find what it took in, fold, compare the roots, store.
@@ -331,9 +298,10 @@ class StateManager:
         content = seal.content
         seal_hash = self.check_next_seal(seal)
         check_set(content, ids)
-        folded = self.examine(content, ids)
-        if isinstance(folded, SealResult):
-            return folded
+        lacking = self.examine(content, ids)
+        if lacking is not None:
+            return lacking
+        folded = self.fold(content.set_root, content.secret)
         if folded.state_root != content.state_root:
             self.raise_alarm(content, folded.state_root)
             return SealResult(False)
@@ -376,24 +344,15 @@ class StateManager:
         if rest:
             self.store_for_seal(rest, source)
 
-    def _fold(self, set_root: bytes, ids: Sequence[bytes], items: SealedSet) -> Folded:
-        outcome, rows_hash = fold_items(self.store, self._checker, ids, items)
-        folded = Folded(set_root, ids, outcome, rows_hash, rows_hash.state_root())
-        self._folded[set_root] = folded
-        if len(self._folded) > FOLDED_MAX:
-            del self._folded[next(iter(self._folded))]
-        return folded
-
     def _commit(self, seal: Seal, seal_hash: bytes, folded: Folded) -> None:
         ids = folded.ids
         shown = self._reversals.look(self.open, ids)
         self.store.commit_epoch(seal, seal_hash, ids, folded.outcome, folded.rows_hash)
-        self._next_ids = (b"", [])
-        self._folded.clear()
+        self._candidates.forget()
         sealed = set(ids)
         left = [tx for key, tx in self.open.transactions.items() if key not in sealed]
         evidence = {key: at for key, at in self.open.evidence.items() if key not in sealed}
         self._bury(self.open.rebuild(self._read_standing(), left, evidence))
-        self.ballots.restart(self.epoch + 1, self.seal_hash)
+        self.ballots.restart()
         self.broadcast.tell_nowait(Sealed(seal.content.epoch))
         self._reversals.compare(shown, self.open, folded.outcome)

@@ -6,18 +6,18 @@ from typing import Annotated
 
 from protocol.ballots import Backed, Ballot, Proposal, Round, SealVote, Step
 from protocol.params import Epochs
+from protocol.plan import Plan
 from protocol.schema import AtMost
 from protocol.seals import Seal, SealContent
+from protocol.sharing import DEALS_MAX, Deal, Opening
 
 
 class Verdict(Enum):
-    """What a sealer found when it folded a proposed set itself."""
+    """What a sealer found when it looked at a proposed set."""
 
     SOUND = "sound"
+    """All of it is here, and it may be sealed."""
     ILLEGAL = "illegal"
-    """The set must not be sealed."""
-    OTHER_ROOT = "other_root"
-    """The set may be sealed, but leaves another state here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,12 @@ class Diary:
     Attributes:
         proposed, prevoted, precommitted: what it said in `round`.
         before: its ballots of the round it was in before: others may still be there, and wait.
-        locked: the last content it precommitted, with the prevotes for it.
-        valid: the last content that a quorum prevoted, as it saw it.
-        decided: the content that it knows to be decided.
+        locked: the last plan it precommitted, with the prevotes for it.
+        valid: the last plan that a quorum prevoted, as it saw it.
+        decided: the plan that it knows to be decided.
         decision: the precommits that say so, as far as they were seen: others may need them.
         sealed: its signature under the seal.
+        deals: that make the secret of this epoch: without them it could not be opened any more.
     """
 
     epoch: Epochs
@@ -42,14 +43,15 @@ class Diary:
     before: Annotated[tuple[Ballot, ...], AtMost(2)] = ()
     locked: Backed | None = None
     valid: Backed | None = None
-    decided: SealContent | None = None
+    decided: Plan | None = None
     decision: Backed | None = None
     sealed: SealVote | None = None
+    deals: Annotated[tuple[Deal, ...], AtMost(DEALS_MAX)] = ()
 
-    def list_contents(self) -> list[SealContent]:
-        """Return the contents whose sets may have to be shown to others again."""
+    def list_plans(self) -> list[Plan]:
+        """Return the plans whose sets may have to be shown to others again."""
         places = (self.proposed, self.locked, self.valid)
-        found = dict.fromkeys(one.content for one in places if one is not None)
+        found = dict.fromkeys(one.plan for one in places if one is not None)
         if self.decided is not None:
             found[self.decided] = None
         return list(found)
@@ -59,7 +61,7 @@ class Diary:
 class Tell:
     """Tell all sealers, once the diary is on disk."""
 
-    message: Ballot | Proposal | SealVote
+    message: Ballot | Proposal | SealVote | Deal | Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +74,37 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """It is our turn: call `offer` with a content to propose."""
+    """It is our turn: call `offer` with a plan to propose."""
 
     round: int
 
 
 @dataclass(frozen=True, slots=True)
 class Examine:
-    """Get the set of this content, fold it, call `judge`."""
+    """Get the set of this plan, look at it, call `judge`."""
 
-    content: SealContent
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Fold the set of this plan, which is sound and decided; call `conclude`."""
+
+    plan: Plan
+    secret: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Dissent:
-    """Somebody honest has another state than we over an equal set: one of us has a bug."""
+    """Somebody honest has another state than we over an equal set: one of us has a bug.
+
+    Attributes:
+        content: that he signed.
+        state_root: that we found.
+    """
 
     content: SealContent
+    state_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +114,4 @@ class Finish:
     seal: Seal
 
 
-Effect = Tell | Schedule | Build | Examine | Dissent | Finish
+Effect = Tell | Schedule | Build | Examine | Fold | Dissent | Finish

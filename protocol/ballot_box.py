@@ -1,7 +1,7 @@
 """The ballot box of one epoch: everything valid that its sealers said, counted and bounded.
 
 Rules:
-1. Nothing enters unverified. What is in was signed by a sealer of the genesis, for this epoch.
+1. Nothing enters unverified. What is in was signed by a sealer of this epoch, for this epoch.
 2. Of each sealer only its last `ROUNDS_KEPT` rounds are kept: whoever names rounds that nobody
    reached pushes out his own words and no one else's.
 3. In each step a sealer's first word counts; a second one that differs is a proof against it.
@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from protocol.ballots import (
     PROPOSALS_PER_ROUND_MAX,
-    SET_IDS_MAX,
     SHOWN_ROUNDS,
     Backed,
     Ballot,
@@ -31,16 +30,11 @@ from protocol.ballots import (
 )
 from protocol.errors import Rejected
 from protocol.hashing import compute_hash
+from protocol.plan import Plan, check_plan, check_sealed, compute_plan_hash, leads_to
 from protocol.schema import encode_record
-from protocol.seals import (
-    Seal,
-    SealContent,
-    Vote,
-    compute_quorum,
-    compute_seal_hash,
-    compute_sealers_hash,
-    is_valid_vote,
-)
+from protocol.seals import Seal, SealContent, Vote, compute_quorum, is_valid_vote
+from protocol.secret_box import SecretBox
+from protocol.sharing import Deal, Opening
 
 ROUNDS_KEPT = 4
 DIGEST_BYTES = 16
@@ -55,10 +49,12 @@ class BallotBox:
         prev: the hash of the seal before it.
         sealers: of that epoch, sorted.
         sealers_next: of the epoch after it, which its seal names.
+        agreed: hashes of the deals that make its secret, as the seal before it names them.
 
     Attributes:
-        decision: a content that a quorum precommitted in one round, with that quorum.
+        decision: a plan that a quorum precommitted in one round, with that quorum.
         doubles: proofs against sealers, by sealer: one is enough.
+        secrets: deals and openings.
     """
 
     def __init__(
@@ -68,20 +64,24 @@ class BallotBox:
         prev: bytes,
         sealers: Sequence[bytes],
         sealers_next: Sequence[bytes],
+        agreed: Sequence[bytes] = (),
     ) -> None:
         self.network = network
         self.epoch = epoch
         self.prev = prev
         self.sealers = tuple(sealers)
+        self.sealers_next = tuple(sealers_next)
+        self.secrets = SecretBox(network, epoch, self.sealers, self.sealers_next, agreed)
         self.quorum = compute_quorum(len(sealers))
         self.honest = compute_honest(len(sealers))
         self.decision: Backed | None = None
         self.doubles: dict[bytes, DoubleBallot] = {}
-        self._sealers_next = compute_sealers_hash(sealers_next)
         # By sealer, by round, by step. The first word of a sealer in a step.
         self._said: dict[bytes, dict[int, dict[Step, Ballot]]] = {one: {} for one in sealers}
         self._proposals: dict[int, dict[bytes, Proposal]] = {}
         self._seal_votes: dict[bytes, SealVote] = {}
+        # Proposals of a round whose deals were bad: they count against its bound.
+        self._refused: Counter[int] = Counter()
 
     # ---------------------------------------------------------------------------- putting in
 
@@ -89,7 +89,8 @@ class BallotBox:
         """Put in whatever a peer may have sent; return whether anything of it is new.
 
         Raises:
-            Rejected: `ballot_…`, `proposal_…`, `seal_…`, `quorum_…`, `double_ballot`.
+            Rejected: `ballot_…`, `proposal_…`, `seal_…`, `quorum_…`, `double_ballot`, `deal_…`,
+                `opening_…`, `group_…`.
         """
         match message:
             case Ballot():
@@ -102,6 +103,10 @@ class BallotBox:
                 return self.add_decision(message)
             case DoubleBallot():
                 return self.add_double(message)
+            case Deal():
+                return self.secrets.add_deal(message)
+            case Opening():
+                return self.secrets.add_opening(message)
         raise Rejected("ballot_kind", type(message).__name__, "a word of a sealer")
 
     def add_ballot(self, ballot: Ballot) -> bool:
@@ -118,14 +123,14 @@ class BallotBox:
         """Put in a proposal; return whether it, or the polka it brings, is new.
 
         Raises:
-            Rejected: `proposal_…`, `ballot_…`, `quorum_…`.
+            Rejected: `proposal_…`, `ballot_…`, `quorum_…`, `deal_…`, `group_…`.
         """
-        ballot, content, polka = proposal.ballot, proposal.content, proposal.polka
-        self._check_content(content)
+        ballot, plan, polka = proposal.ballot, proposal.plan, proposal.polka
+        check_plan(plan, self.epoch, self.prev, self.sealers_next)
         if ballot.step is not Step.PROPOSE:
             raise Rejected("proposal_step", ballot.step.name.lower(), "propose")
-        if ballot.value != compute_seal_hash(self.network, content):
-            raise Rejected("proposal_value", "another hash", "the hash of the content")
+        if ballot.value != compute_plan_hash(self.network, plan):
+            raise Rejected("proposal_value", "another hash", "the hash of the plan")
         if ballot.sealer != choose_proposer(self.sealers, self.epoch, ballot.round):
             raise Rejected("proposal_turn", ballot.sealer.hex()[:16], "the proposer of the round")
         known = self._proposals.get(ballot.round, {}).get(ballot.value)
@@ -134,7 +139,7 @@ class BallotBox:
         if polka is not None:
             if polka.round >= ballot.round:
                 raise Rejected("proposal_polka", polka.round, f"below {ballot.round}")
-            check_quorum(self.network, content, polka, Step.PREVOTE, self.sealers)
+            check_quorum(self.network, plan, polka, Step.PREVOTE, self.sealers)
         is_new = self._add_word(ballot)
         if ballot.round not in self._said[ballot.sealer]:
             return False
@@ -143,17 +148,25 @@ class BallotBox:
                 return False
             if not is_valid_ballot(self.network, ballot):
                 raise Rejected("ballot_signature", ballot.sealer.hex()[:16], "a valid signature")
+        self._check_deals(ballot.round, plan)
         self._proposals.setdefault(ballot.round, {})[ballot.value] = proposal
         return True
+
+    def _check_deals(self, round_number: int, plan: Plan) -> None:
+        try:
+            self.secrets.check_offered(plan.deals)
+        except Rejected:
+            self._refused[round_number] += 1
+            raise
 
     def add_seal_vote(self, seal_vote: SealVote) -> bool:
         """Put in a signature under the seal; return whether it is new.
 
         Raises:
-            Rejected: `ballot_sealer`, `proposal_content`, `seal_signature`.
+            Rejected: `ballot_sealer`, `proposal_content`, `seal_signature`, `seal_sharing`.
         """
         content, vote = seal_vote.content, seal_vote.vote
-        self._check_content(content)
+        check_sealed(content, self.epoch, self.prev, self.sealers, self.sealers_next)
         if vote.sealer not in self._said:
             raise Rejected("ballot_sealer", vote.sealer.hex()[:16], "a sealer of the epoch")
         if vote.sealer in self._seal_votes:
@@ -167,12 +180,13 @@ class BallotBox:
         """Put in a quorum of precommits; return whether it is news.
 
         Raises:
-            Rejected: `proposal_content`, `quorum_…`.
+            Rejected: `proposal_…`, `quorum_…`.
         """
         if self.decision is not None:
             return False
-        self._check_content(decision.content)
-        check_quorum(self.network, decision.content, decision.quorum, Step.PRECOMMIT, self.sealers)
+        check_plan(decision.plan, self.epoch, self.prev, self.sealers_next)
+        # Its deals were checked by the honest ones among those who precommitted it.
+        check_quorum(self.network, decision.plan, decision.quorum, Step.PRECOMMIT, self.sealers)
         self.decision = decision
         return True
 
@@ -188,14 +202,6 @@ class BallotBox:
             return False
         self.doubles[check_double_ballot(self.network, proof, self.sealers)] = proof
         return True
-
-    def _check_content(self, content: SealContent) -> None:
-        if (content.epoch, content.prev) != (self.epoch, self.prev):
-            raise Rejected("proposal_content", f"epoch {content.epoch}", f"the next, {self.epoch}")
-        if content.sealers_next != self._sealers_next:
-            raise Rejected("proposal_content", "other sealers", "those of the epoch after it")
-        if content.count > SET_IDS_MAX:
-            raise Rejected("proposal_content", f"{content.count} ids", f"at most {SET_IDS_MAX}")
 
     def _add_word(self, ballot: Ballot) -> bool:
         if ballot.epoch != self.epoch:
@@ -226,7 +232,8 @@ class BallotBox:
         known = self._proposals.get(ballot.round, {})
         assert ballot.value is not None
         backers = self.count(ballot.round, Step.PREVOTE)[ballot.value]
-        return len(known) < PROPOSALS_PER_ROUND_MAX or backers >= self.honest
+        count = len(known) + self._refused[ballot.round]
+        return count < PROPOSALS_PER_ROUND_MAX or backers >= self.honest
 
     # -------------------------------------------------------------------------------- counts
 
@@ -248,13 +255,13 @@ class BallotBox:
         return Counter(ballot.value for ballot in said if ballot is not None)
 
     def find_backed(self, round_number: int, step: Step) -> Backed | None:
-        """Return the content that a quorum said in a step; None too if only its hash is known."""
+        """Return the plan that a quorum said in a step; None too if only its hash is known."""
         for value, votes in self.count(round_number, step).items():
             if value is None or votes < self.quorum:
                 continue
-            content = self.find_content(value)
-            if content is not None:
-                return Backed(content, self._collect(round_number, step, value))
+            plan = self.find_plan(value)
+            if plan is not None:
+                return Backed(plan, self._collect(round_number, step, value))
         return None
 
     def _collect(self, round_number: int, step: Step, value: bytes) -> Quorum:
@@ -262,32 +269,44 @@ class BallotBox:
         votes = (Vote(one.sealer, one.signature) for one in said if one and one.value == value)
         return Quorum(round_number, tuple(votes))
 
-    def find_content(self, value: bytes) -> SealContent | None:
-        """Return the content that a value is the hash of, if a proposal or a vote showed it."""
+    def find_plan(self, value: bytes) -> Plan | None:
+        """Return the plan that a value is the hash of, if a proposal showed it."""
         for known in self._proposals.values():
             if value in known:
-                return known[value].content
-        return next((one for one in self._sealed() if self._hash(one) == value), None)
+                return known[value].plan
+        return None
 
-    def count_backers(self, value: bytes) -> int:
-        """Return how many sealers ever prevoted or precommitted a value, as far as is kept."""
-        return sum(
-            any(one.value == value for said in rounds.values() for one in said.values())
-            for rounds in self._said.values()
-        )
+    def list_deals(self) -> list[Deal]:
+        """Return every deal that is known, some of them twice."""
+        planned = (deal for plan in self.list_plans() for deal in plan.deals)
+        return [*self.secrets.show_deals(), *planned]
 
-    def find_decided(self) -> SealContent | None:
-        """Return the content that is decided, as soon as that is certain.
+    def list_plans(self) -> list[Plan]:
+        """Return every plan that is known."""
+        decided = () if self.decision is None else (self.decision.plan,)
+        proposals = (one for known in self._proposals.values() for one in known.values())
+        return [*decided, *(one.plan for one in proposals)]
 
-        A quorum precommitted it in one round, or so many signed the seal that one of them is honest
-        and knows of such a quorum.
+    def find_decided(self) -> Plan | None:
+        """Return the plan that is decided, as soon as that is certain.
+
+        A quorum precommitted it in one round, or so many signed the seal it leads to that one of
+        them is honest and knows of such a quorum.
         """
         if self.decision is None:
             rounds = sorted({number for said in self._said.values() for number in said})
             found = (self.find_backed(number, Step.PRECOMMIT) for number in rounds)
             self.decision = next((one for one in found if one is not None), None)
         if self.decision is not None:
-            return self.decision.content
+            return self.decision.plan
+        content = self.find_vouched()
+        if content is None:
+            return None
+        plans = self.list_plans()
+        return next((one for one in plans if leads_to(self.network, one, content)), None)
+
+    def find_vouched(self) -> SealContent | None:
+        """Return the content that so many signed that one of them is honest."""
         votes = Counter(self._sealed())
         return next((one for one, many in votes.items() if many >= self.honest), None)
 
@@ -302,9 +321,6 @@ class BallotBox:
 
     def _sealed(self) -> Iterator[SealContent]:
         return (one.content for _, one in sorted(self._seal_votes.items()))
-
-    def _hash(self, content: SealContent) -> bytes:
-        return compute_seal_hash(self.network, content)
 
     def reached_round(self) -> int:
         """Return the highest round that somebody honest has surely reached, 0 if none is known."""
@@ -334,6 +350,8 @@ class BallotBox:
             tuple(seal_votes),
             self.decision,
             tuple(doubles),
+            self.secrets.show_deals(),
+            self.secrets.show_openings(),
         )
 
     def _show_proposals(self, number: int) -> list[Proposal]:
@@ -349,8 +367,10 @@ class BallotBox:
         if shown.decision is not None:
             # Any quorum will do, and peers heard of different ones.
             quorum = Quorum(shown.decision.quorum.round, ())
-            shown = replace(shown, decision=Backed(shown.decision.content, quorum))
-        return compute_hash("ballots", encode_record(shown))[:DIGEST_BYTES]
+            shown = replace(shown, decision=Backed(shown.decision.plan, quorum))
+        shown = replace(shown, deals=(), openings=())
+        secrets = encode_record(self.secrets.summarize())
+        return compute_hash("ballots", encode_record(shown) + secrets)[:DIGEST_BYTES]
 
 
 def _brings_later(polka: Quorum | None, known: Quorum | None) -> bool:

@@ -1,13 +1,14 @@
 """What sealers say to one another until they agree on a seal: ballots, proposals, quorums, proofs.
 
-    statement = [epoch, round, step, value]        value: the hash of a seal's content, null for nil
+    statement = [epoch, round, step, value]        value: the hash of a plan, null for nil
     ballot    = [epoch, round, step, value, sealer, signature]
                 signature over SHA-256("minesync/ballot/1" || network || statement)
 
 A ballot binds its round; the signature of a seal does not. Signatures of several rounds must never
 add up to a quorum: with one liar among four, two values can each be precommitted by three sealers
 over four rounds, though no round decides twice (`tests/test_protocol/test_agreement_rounds.py` has
-the run). So a sealer signs the seal itself only once it knows that its content is decided.
+the run). So a sealer signs the seal itself only once it knows that its plan is decided: not before
+could anybody, since the secret of the epoch, on which the state depends, is opened only then.
 """
 
 from collections.abc import Sequence
@@ -21,14 +22,13 @@ from protocol.errors import Rejected
 from protocol.hashing import compute_hash
 from protocol.keys import SIGNATURE_BYTES, Signer, is_valid_signature
 from protocol.params import Epochs
+from protocol.plan import Plan, compute_plan_hash
 from protocol.schema import AtMost, Between, Exactly
-from protocol.seals import SealContent, Vote, compute_quorum, compute_seal_hash
+from protocol.seals import SealContent, Vote, compute_quorum
+from protocol.sharing import DEALS_MAX, Deal, Opening
 from protocol.task_types import Address, Id
 
 ROUND_MAX = (1 << 31) - 1
-SET_IDS_MAX = 1 << 18
-"""Ids of a proposed set that a sealer looks at; nobody honest proposes more."""
-
 SHOWN_ROUNDS = 3
 PROPOSALS_PER_ROUND_MAX = 2
 """A second one of a round is kept too: the others may have heard of that one only."""
@@ -66,9 +66,9 @@ class Quorum:
 
 @dataclass(frozen=True, slots=True)
 class Backed:
-    """A content and the quorum behind it: prevotes make it lockable, precommits decide it."""
+    """A plan and the quorum behind it: prevotes make it lockable, precommits decide it."""
 
-    content: SealContent
+    plan: Plan
     quorum: Quorum
 
 
@@ -78,19 +78,19 @@ class Proposal:
 
     Attributes:
         ballot: the proposer's, of step PROPOSE.
-        content: what its value is the hash of.
+        plan: what its value is the hash of.
         polka: prevotes of an earlier round under the same value, which free others of their locks.
             It proves itself, so it is no part of what is signed.
     """
 
     ballot: Ballot
-    content: SealContent
+    plan: Plan
     polka: Quorum | None
 
 
 @dataclass(frozen=True, slots=True)
 class SealVote:
-    """One sealer's signature under a seal that is decided, with what it signs."""
+    """One sealer's signature under the seal that a decided plan leads to, with what it signs."""
 
     content: SealContent
     vote: Vote
@@ -106,13 +106,28 @@ class DoubleBallot:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one peer shows another of an agreement: all that can still move somebody."""
+    """What one peer shows another of an agreement: all that can still move somebody.
+
+    Attributes:
+        deals: that make the secret of this epoch, and those dealt for the next.
+    """
 
     proposals: Annotated[tuple[Proposal, ...], AtMost(SHOWN_ROUNDS * PROPOSALS_PER_ROUND_MAX)] = ()
     ballots: Annotated[tuple[Ballot, ...], AtMost(2 * SHOWN_ROUNDS * SEALERS_MAX)] = ()
     seal_votes: Annotated[tuple[SealVote, ...], AtMost(SEALERS_MAX)] = ()
     decision: Backed | None = None
     doubles: Annotated[tuple[DoubleBallot, ...], AtMost(SEALERS_MAX)] = ()
+    deals: Annotated[tuple[Deal, ...], AtMost(2 * DEALS_MAX)] = ()
+    openings: Annotated[tuple[Opening, ...], AtMost(DEALS_MAX)] = ()
+
+    def list_words(self) -> "list[Word]":
+        """Return all that is shown, what other words rest on first."""
+        decision = () if self.decision is None else (self.decision,)
+        words = (*self.deals, *self.proposals, *self.ballots, *self.seal_votes, *decision)
+        return [*words, *self.openings, *self.doubles]
+
+
+Word = Ballot | Proposal | SealVote | Backed | DoubleBallot | Deal | Opening
 
 
 def choose_proposer(sealers: Sequence[bytes], epoch: int, round_number: int) -> bytes:
@@ -148,9 +163,9 @@ def is_valid_ballot(network: bytes, ballot: Ballot) -> bool:
 
 
 def check_quorum(
-    network: bytes, content: SealContent, quorum: Quorum, step: Step, sealers: Sequence[bytes]
+    network: bytes, plan: Plan, quorum: Quorum, step: Step, sealers: Sequence[bytes]
 ) -> None:
-    """Check that a quorum of `sealers` said `content` in one step of one round.
+    """Check that a quorum of `sealers` said `plan` in one step of one round.
 
     Raises:
         Rejected: `quorum_votes`, `quorum_short`, `quorum_signature`.
@@ -160,8 +175,8 @@ def check_quorum(
         raise Rejected("quorum_votes", f"{len(names)} votes", "sorted votes of different sealers")
     if len(names) < compute_quorum(len(sealers)):
         raise Rejected("quorum_short", f"{len(names)} votes", compute_quorum(len(sealers)))
-    value = compute_seal_hash(network, content)
-    statement = compute_statement(network, content.epoch, quorum.round, step, value)
+    value = compute_plan_hash(network, plan)
+    statement = compute_statement(network, plan.epoch, quorum.round, step, value)
     for vote in quorum.votes:
         if not is_valid_signature(vote.sealer, statement, vote.signature):
             raise Rejected("quorum_signature", vote.sealer.hex()[:16], "a valid signature")

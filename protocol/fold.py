@@ -145,9 +145,9 @@ def _try_to_apply(book: Book, tx: SignedTransaction) -> Rejected | None:
 def compute_order(tx: SignedTransaction, beacon: bytes | None) -> tuple[int, bytes]:
     """Return a transaction's place in its epoch and subject: the stage of its kind, then a tie.
 
-    The tie is fixed together with the epoch's set: to grind it, an author has to know all that the
-    others signed, as only whoever proposes the set or signs last does. Before that, while the
-    result is provisional, it is the id.
+    The tie hangs on the epoch's secret, which nobody knows before the set is decided: whoever
+    proposes the set, or signs last, can change it and not choose it (`protocol.seals`). Where one
+    to three seal there is no secret, and they could. While the result is provisional it is the id.
     """
     tie = tx.tx_id if beacon is None else compute_hash("tie", beacon, tx.tx_id)
     return kinds.BY_CODE[tx.header.kind].stage, tie

@@ -1,7 +1,9 @@
-"""Signatures. The only importer of PyNaCl: two Ed25519 libraries disagree on what is valid.
+"""Signatures. With `protocol.group` the only importer of PyNaCl: two libraries differ in validity.
 
 Sources: RFC 8032; libsodium refuses small-order keys and non-canonical encodings, OpenSSL does not.
 """
+
+import hashlib
 
 import nacl.bindings
 import nacl.exceptions
@@ -26,6 +28,26 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """Return the Ed25519 signature (64 bytes) of `message`."""
         return nacl.bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+    def read_scalar(self) -> int:
+        """Return the secret scalar: the address is so many times the base point (RFC 8032, 5.1.5).
+
+        It is clamped and may exceed the order of the group.
+        """
+        half = bytearray(hashlib.sha512(self._secret[:SEED_BYTES]).digest()[:32])
+        half[0] &= 248
+        half[31] = half[31] & 127 | 64
+        return int.from_bytes(half, "little")
+
+    def derive(self, purpose: bytes, statement: bytes) -> bytes:
+        """Return 64 bytes that only the holder of the key can know; the same for the same words.
+
+        Args:
+            purpose: up to 16 bytes; two purposes have nothing in common.
+            statement: what the bytes are for.
+        """
+        key = self._secret[:SEED_BYTES]
+        return hashlib.blake2b(statement, key=key, person=purpose).digest()
 
 
 def is_valid_signature(address: bytes, message: bytes, signature: bytes) -> bool:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from protocol import codec
-from protocol.ballots import SET_IDS_MAX, Ballot, DoubleBallot, Proposal, SealVote, Shown
+from protocol.ballots import Ballot, DoubleBallot, Proposal, SealVote, Shown
 from protocol.errors import PeerFault, Rejected
 from protocol.hashing import HASH_BYTES
 from protocol.params import Epochs
+from protocol.plan import SET_IDS_MAX
 from protocol.schema import AtMost, Between, Exactly, from_plain, to_plain
 from protocol.seals import SEAL_BYTES_MAX
+from protocol.sharing import Deal, Opening
 from protocol.task_types import Address, Id
 from protocol.transactions import NETWORK_BYTES, WIRE_BYTES_MAX
 
@@ -270,6 +272,20 @@ class DoubleBallotNotice:
     proof: DoubleBallot
 
 
+@dataclass(frozen=True, slots=True)
+class DealNotice:
+    """Gossip: what a sealer deals for the next epoch."""
+
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningNotice:
+    """Gossip: a sealer's opened shares of what was dealt for this epoch, whose set is decided."""
+
+    opening: Opening
+
+
 STREAM_MESSAGES: dict[int, type] = {
     1: Hello,
     2: Status,
@@ -299,6 +315,8 @@ GOSSIP_MESSAGES: dict[int, type] = {
     25: ProposalNotice,
     26: SealVoteNotice,
     27: DoubleBallotNotice,
+    28: DealNotice,
+    29: OpeningNotice,
 }
 _CODES = {cls: code for code, cls in (STREAM_MESSAGES | GOSSIP_MESSAGES).items()}
 

@@ -35,11 +35,13 @@ class SealedSet:
         prev: hash of the seal before; of the genesis for the first epoch.
         transactions: in any order.
         evidence: (author, seq) of the equivocations.
+        secret: of the epoch, as its seal names it.
     """
 
     prev: bytes
     transactions: tuple[SignedTransaction, ...]
     evidence: tuple[tuple[bytes, int], ...] = ()
+    secret: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +142,10 @@ class ConflictResolver:
 
 
 def build_epoch(number: int, sealed: SealedSet) -> Epoch:
-    """Return an epoch as the fold takes it, its beacon computed from the set."""
+    """Return an epoch as the fold takes it, its beacon computed from set and secret."""
     ids = [tx.tx_id for tx in sealed.transactions]
     ids.extend(compute_evidence_id(author, seq) for author, seq in sealed.evidence)
-    beacon = compute_beacon(sealed.prev, compute_set_root(ids))
+    beacon = compute_beacon(sealed.prev, compute_set_root(ids), sealed.secret)
     return Epoch(number, beacon, sealed.transactions, tuple(sorted(sealed.evidence)))
 
 

@@ -3,7 +3,9 @@
 The field order of the class is the order on the wire. Bounds stand in the annotations, so a record
 cannot be read past them: `Annotated[int, Between(0, 100)]`, `Annotated[bytes, Exactly(32)]`,
 `Annotated[str, AtMost(128)]`, `Annotated[tuple[X, ...], AtMost(16)]`. A union of record classes is
-written with its place in the union before the fields.
+written with its place in the union before the fields. A last field that is
+`Annotated[X | None, Trailing()]` is left out where it is None, and only then: a class that gained
+one reads the bytes of before.
 """
 
 from collections.abc import Callable
@@ -40,6 +42,11 @@ class AtMost:
     """Greatest length: bytes of a byte string or of a text in UTF-8, items of a tuple."""
 
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trailing:
+    """A last field that is not written when it is None, and never written as null."""
 
 
 def encode_record(record: object) -> bytes:
@@ -108,7 +115,26 @@ def _compile_class(cls: type) -> tuple[Writer, Reader]:
             ]
         )
 
+    if names and Trailing() in get_args(hints[names[-1]]):
+        return _make_trailing(write, read, count)
     return write, read
+
+
+def _make_trailing(write: Writer, read: Reader, count: int) -> tuple[Writer, Reader]:
+    """Return how to write and read a class whose last field is left out when it is None."""
+
+    def write_short(record: Any) -> list[Any]:
+        plain: list[Any] = write(record)
+        return plain if plain[-1] is not None else plain[:-1]
+
+    def read_short(value: Any, path: str) -> Any:
+        if type(value) is list and len(value) == count - 1:
+            return read([*value, None], path)
+        if type(value) is list and value and len(value) == count and value[-1] is None:
+            raise Rejected("field_shape", f"{path} ends in null", f"an array of {count - 1}")
+        return read(value, path)
+
+    return write_short, read_short
 
 
 def _compile_type(hint: Any) -> tuple[Writer, Reader]:

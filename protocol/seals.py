@@ -1,6 +1,7 @@
 """Seals: what ends an epoch and fixes its set and its state.
 
-    content = [epoch, prev_seal_hash, set_root, count, state_root, sealers_next, time_ms]
+    content = [epoch, prev_seal_hash, set_root, count, state_root, sealers_next, time_ms, sharing]
+    sharing = [secret, hashes of deals]                 left out where f = 0: then there are 7
     hash    = SHA-256("minesync/seal/1" || network || content)
     wire    = [content, [[sealer, signature], ...]]     signature over "minesync/vote/1" || hash
 
@@ -13,15 +14,29 @@ from typing import Annotated
 
 from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
-from protocol.hashing import compute_hash
+from protocol.hashing import HASH_BYTES, compute_hash
 from protocol.keys import SIGNATURE_BYTES, Signer, is_valid_signature
 from protocol.merkle import compute_root
 from protocol.params import Epochs
-from protocol.schema import AtMost, Between, Exactly, decode_record, encode_record
+from protocol.schema import AtMost, Between, Exactly, Trailing, decode_record, encode_record
+from protocol.sharing import DEALS_MAX, count_deals
 from protocol.task_types import Address, Id
 
 _VOTE_TAG = b"minesync/vote/1"
 SEAL_BYTES_MAX = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What a seal says of secrets that its sealers shared (`protocol.sharing`).
+
+    Attributes:
+        secret: of this epoch, opened when its set was decided; None if nothing was dealt for it.
+        deals: hashes of those that make the secret of the next epoch, by dealer, packed.
+    """
+
+    secret: Id | None
+    deals: Annotated[bytes, AtMost(DEALS_MAX * HASH_BYTES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class SealContent:
         state_root: hash of all sealed rows after the epoch.
         sealers_next: hash of the sorted sealers of the next epoch.
         time_ms: wall time of the proposer, shown to people, never read by the fold.
+        sharing: None where there is neither a secret nor a deal.
     """
 
     epoch: Epochs
@@ -42,6 +58,18 @@ class SealContent:
     state_root: Id
     sealers_next: Id
     time_ms: Annotated[int, Between(0, (1 << 53) - 1)]
+    sharing: Annotated[Sharing | None, Trailing()] = None
+
+    @property
+    def secret(self) -> bytes | None:
+        """The secret of this epoch, None if nothing was dealt for it."""
+        return None if self.sharing is None else self.sharing.secret
+
+    @property
+    def deals(self) -> tuple[bytes, ...]:
+        """Hashes of the deals that make the secret of the next epoch."""
+        packed = b"" if self.sharing is None else self.sharing.deals
+        return tuple(packed[i : i + HASH_BYTES] for i in range(0, len(packed), HASH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +118,50 @@ def compute_sealers_hash(sealers: Sequence[bytes]) -> bytes:
     return compute_hash("sealers", *sealers)
 
 
-def compute_beacon(prev_seal_hash: bytes, set_root: bytes) -> bytes:
-    """Return what breaks ties inside an epoch: fixed with the set, so no author can grind it.
+def compute_beacon(prev_seal_hash: bytes, set_root: bytes, secret: bytes | None) -> bytes:
+    """Return what breaks ties inside an epoch and draws its panels.
+
+    The secret was shared before anybody chose the set, and nobody knows it before the set is
+    decided: whoever varies the set, or signs last, gets another beacon and cannot tell which.
+    Without a secret, where f = 0 and in the first epoch, whoever knows the set knows the beacon.
 
     The seal's own hash cannot serve, since it covers the state root, which the order decides.
     """
-    return compute_hash("beacon", prev_seal_hash, set_root)
+    return compute_hash("beacon", prev_seal_hash, set_root, secret or b"")
+
+
+def build_sharing(secret: bytes | None, deals: Sequence[bytes]) -> Sharing | None:
+    """Return what a seal says of shared secrets: nothing, where there are none."""
+    return None if secret is None and not deals else Sharing(secret, b"".join(deals))
+
+
+def has_secret(epoch: int, sealers: int) -> bool:
+    """Tell whether an epoch that so many seal has a secret; before the first nobody could deal."""
+    return epoch > 1 and count_deals(sealers) > 0
+
+
+def check_sharing(content: SealContent, sealers: int, sealers_next: int) -> None:
+    """Check that a seal names a secret and deals if, and only if, it must.
+
+    Args:
+        content: of the seal.
+        sealers: how many seal this epoch.
+        sealers_next: how many seal the next one, for which deals are named.
+
+    Raises:
+        Rejected: `seal_sharing`.
+    """
+    wanted = has_secret(content.epoch, sealers), count_deals(sealers_next)
+    found = content.secret is not None, len(content.deals)
+    sharing = content.sharing
+    # One spelling of nothing, and no hash cut short.
+    is_crooked = sharing is not None and (not any(found) or len(sharing.deals) % HASH_BYTES)
+    if found != wanted or is_crooked:
+        raise Rejected(
+            "seal_sharing",
+            f"{'a' if found[0] else 'no'} secret, {found[1]} deals",
+            f"{'a' if wanted[0] else 'no'} secret, {wanted[1]} deals",
+        )
 
 
 def compute_quorum(sealers: int) -> int:
@@ -133,8 +199,8 @@ def check_seal(
         sealers_next: those of the epoch after it, sorted.
 
     Raises:
-        Rejected: `seal_epoch`, `seal_prev`, `seal_sealers`, `seal_votes`, `seal_signature`,
-            `seal_quorum`.
+        Rejected: `seal_epoch`, `seal_prev`, `seal_sealers`, `seal_sharing`, `seal_votes`,
+            `seal_signature`, `seal_quorum`.
     """
     content = seal.content
     if content.epoch != epoch:
@@ -144,6 +210,7 @@ def check_seal(
     if content.sealers_next != compute_sealers_hash(sealers_next):
         wanted = f"those {len(sealers_next)} of the epoch after it"
         raise Rejected("seal_sealers", content.sealers_next.hex()[:16], wanted)
+    check_sharing(content, len(sealers), len(sealers_next))
     return check_signatures(network, seal, sealers)
 
 

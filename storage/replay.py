@@ -134,7 +134,7 @@ def apply_epoch(store: Store, sealed: SealedEpoch) -> None:
     content = sealed.seal.content
     epoch = Epoch(
         number=content.epoch,
-        beacon=compute_beacon(store.head.seal_hash, content.set_root),
+        beacon=compute_beacon(store.head.seal_hash, content.set_root, content.secret),
         transactions=tuple(sealed.transactions),
         evidence=tuple(sorted((proof.author, proof.seq) for proof in sealed.evidence)),
     )

@@ -237,9 +237,9 @@ class CoreNet:
         try:
             is_news = ballots.take(word)
             if isinstance(word, Proposal):
-                root = word.content.set_root
+                root = word.plan.set_root
                 ballots.note_holders(root, (str(origin), str(sender)))
-                if said.ids is not None and peer.state.find_set(word.content) is None:
+                if said.ids is not None and peer.state.find_set(word.plan) is None:
                     ballots.put_set(root, said.ids)
         except Rejected:
             # Of another epoch, most often; conversations bring what lacks.

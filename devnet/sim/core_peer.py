@@ -21,12 +21,12 @@ from devnet.sim.sealer_lies import SEALER_HABITS, Said, SealerLies, tell_honestl
 from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness, WitnessedMarks
 from node.author import Author
-from node.ballot_desk import Word
 from node.clock import Clock
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.state_manager import StateManager
 from node.sync.server import Server
+from protocol.ballots import Word
 from protocol.errors import InvariantBroken
 from protocol.messages import Ranges
 from protocol.params import SCALE

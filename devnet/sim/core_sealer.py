@@ -8,16 +8,16 @@ the network of the core layer takes it.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.ballot_desk import Word
 from node.clock import Clock
 from node.diary_file import DiaryFile
 from node.events import Broadcast, Event, Heard, Sealed
 from node.high_water import HighWater
 from node.sealer import Sealer
 from node.state_manager import StateManager
+from protocol.ballots import Word
 from protocol.keys import Signer
 from protocol.messages import SealedIds
-from protocol.seals import SealContent
+from protocol.plan import Plan
 
 LATER_S = 3_600.0
 """When a sealer that has nothing to wait for looks again."""
@@ -61,9 +61,9 @@ class LetterBox:
         """Put a seal into the box."""
         self.seals.append(sealed)
 
-    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+    def ask_for_set(self, plan: Plan, *, of_all: bool) -> None:
         """Put down whom to ask."""
-        known = () if of_all else self.state.ballots.find_holders(content.set_root)
+        known = () if of_all else self.state.ballots.find_holders(plan.set_root)
         self.holders.append(known[0] if known else None)
 
     def ask_for_ballots(self) -> None:

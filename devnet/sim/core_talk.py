@@ -8,10 +8,9 @@ only the waiting is another's.
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
-from node.ballot_desk import Word
-from node.sealing import Folded
 from node.state_manager import StateManager
 from node.verifier import Verifier
+from protocol.ballots import Word
 from protocol.chains import Gap
 from protocol.errors import PeerFault
 from protocol.messages import (
@@ -136,25 +135,25 @@ class Talker:
     def _fetch_sets(self) -> Part:
         """Fetch what the sealer of this peer lacks of the sets that were proposed."""
         ballots, gained = self._state.ballots, 0
-        for content, is_decided in list(ballots.wanted.values()):
-            ids = self._state.find_set(content)
+        for plan, is_decided in list(ballots.wanted.values()):
+            ids = self._state.find_set(plan)
             if ids is None:
-                reply = yield GetSet(content.set_root, 0)
+                reply = yield GetSet(plan.set_root, 0)
                 ids = unpack_ids(_expect(reply, SetIds).ids)
-                if len(ids) != content.count or self._state.epoch + 1 != content.epoch:
+                if len(ids) != plan.count or self._state.epoch + 1 != plan.epoch:
                     continue
-                ballots.put_set(content.set_root, ids)
+                ballots.put_set(plan.set_root, ids)
             for _ in range(ROUNDS_MAX):
-                if content.set_root not in ballots.wanted:
+                if plan.set_root not in ballots.wanted:
                     break
-                found = self._state.examine(content, ids)
-                if isinstance(found, Folded):
+                lacking = self._state.examine(plan, ids)
+                if lacking is None:
                     break
                 self._reach("a sealer asks for what a set lacks")
-                if found.missing:
-                    came = yield from self._fetch(found.missing, for_seal=is_decided)
+                if lacking.missing:
+                    came = yield from self._fetch(lacking.missing, for_seal=is_decided)
                 else:
-                    came = yield from self._close_gaps(found.gaps, for_seal=is_decided)
+                    came = yield from self._close_gaps(lacking.gaps, for_seal=is_decided)
                 gained += came
                 if not came:
                     break

@@ -14,6 +14,7 @@ from protocol.dispute_records import DisputeCase
 from protocol.lthash import LtHash
 from protocol.phases import DisputeStatus, MinerStatus, SubmissionStatus, TaskStatus
 from protocol.resolver import ConflictResolver, History, SealedSet
+from protocol.seals import Seal
 from protocol.tables import (
     ACCOUNTS,
     BY_NAME,
@@ -62,9 +63,9 @@ class Ending:
             ids = journal.sealed_ids(number)
             transactions = tuple(tx for one in reversed(ids) if (tx := journal.get(one)))
             places = [place for one in ids if (place := journal.evidence_place(one))]
-            epochs.append(
-                SealedSet(journal.seal_hash(number - 1), transactions, tuple(sorted(places)))
-            )
+            data, prev = journal.seal(number), journal.seal_hash(number - 1)
+            secret = None if data is None else Seal.from_bytes(data).content.secret
+            epochs.append(SealedSet(prev, transactions, tuple(sorted(places)), secret))
         resolution = ConflictResolver().resolve(History(self._cast.genesis, tuple(epochs)))
         rows_hash = LtHash()
         for (name, key), record in resolution.records.items():

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from node import sealing
-from protocol import ballots, keys, lthash, seals, transactions
+from protocol import ballots, keys, lthash, seals, secret_box, transactions
 from protocol.fold import Outcome
 from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
@@ -24,6 +24,11 @@ _BY_VALUE: tuple[tuple[Any, str], ...] = (
     (lthash, "_hash_row"),
     (Table, "decode_row"),
     (seals, "compute_sealers_hash"),
+    (secret_box, "build_deal"),
+    (secret_box, "check_deal"),
+    (secret_box, "build_opening"),
+    (secret_box, "check_opening"),
+    (secret_box, "recover_secret"),
 )
 _BY_RECORD: tuple[tuple[Any, str], ...] = (
     (Table, "encode_row"),

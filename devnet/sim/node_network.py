@@ -18,11 +18,14 @@ from node.transport.memory import MemoryNetwork, MemoryStream, MemoryTransport, 
 from protocol.ballots import Ballot, Proposal, SealVote
 from protocol.messages import (
     BallotNotice,
+    DealNotice,
+    OpeningNotice,
     ProposalNotice,
     SealVoteNotice,
     encode_message,
     pack_ids,
 )
+from protocol.sharing import Deal, Opening
 
 STREAM_LOSS_SHARE = 20
 """TCP sends again: of messages that the weather loses, one in so many breaks its stream."""
@@ -201,6 +204,10 @@ def _make_notice(origin: PeerName, said: Said) -> object:
             return ProposalNotice(origin, said.word, packed)
         case SealVote():
             return SealVoteNotice(said.word)
+        case Deal():
+            return DealNotice(said.word)
+        case Opening():
+            return OpeningNotice(said.word)
         case _:
             raise TypeError(f"no sealer says {type(said.word).__name__}")
 

@@ -21,13 +21,13 @@ from devnet.sim.sealer_watch import SealerWatch
 from devnet.sim.witness import Witness, WitnessedMarks
 from node.assembly import Ports, run_peer
 from node.author import Author
-from node.ballot_desk import Word
 from node.config import Config, P2pConfig, RolesConfig, RpcConfig, SyncConfig, WorkerConfig
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
 from node.roles.answer_box import AnswerBox
 from node.transport.base import GossipValidator
+from protocol.ballots import Word
 from protocol.params import SCALE
 from storage.errors import StorageError
 from storage.store import Store

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from devnet.sim.fates import Fates
-from node.ballot_desk import Word
 from node.state_manager import StateManager
-from protocol.ballots import Ballot, Proposal, sign_ballot
+from protocol.ballots import Ballot, Proposal, Word, sign_ballot
 from protocol.keys import Signer
-from protocol.seals import SealContent, compute_seal_hash, compute_set_root
+from protocol.plan import Plan, compute_plan_hash
+from protocol.seals import compute_set_root
+from protocol.sharing import Deal, Opening, compute_deal_hash
 
-SEALER_HABITS = ("double", "outlaw", "hider")
-"""Says two things in each step; proposes what must not be sealed; proposes what nobody can get."""
+SEALER_HABITS = ("double", "outlaw", "hider", "miser")
+"""Says two things in each step; proposes what must not be sealed; proposes what nobody can get;
+opens no secret, and deals what is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class SealerLies:
             "double": self._double,
             "outlaw": self._propose_outlaws,
             "hider": self._hide,
+            "miser": self._keep_secrets,
         }
         return makers[self._habit](word)
 
@@ -66,41 +69,51 @@ class SealerLies:
                 other = self._draw("double", word) if word.value is None else None
                 return [Said(word, face=1), Said(self._sign(word, other), face=2)]
             case Proposal():
-                later = replace(word.content, time_ms=word.content.time_ms + 1)
-                ids = self._find_ids(word.content)
+                later = replace(word.plan, time_ms=word.plan.time_ms + 1)
+                ids = self._find_ids(word.plan)
                 return [Said(word, ids, 1), Said(self._propose(word, later), ids, 2)]
         return [Said(word)]
 
     def _propose_outlaws(self, word: Word) -> list[Said]:
         """Take what an earlier seal took in into the set once more; the root is right."""
-        ids = self._find_ids(word.content) if isinstance(word, Proposal) else None
+        ids = self._find_ids(word.plan) if isinstance(word, Proposal) else None
         if not isinstance(word, Proposal) or ids is None:
             return [Said(word)]
-        journal, epoch = self._state.store.journal, word.content.epoch
+        journal, epoch = self._state.store.journal, word.plan.epoch
         sealed = [item for number in range(1, epoch) for item in journal.sealed_ids(number)]
         if not sealed:
             return [Said(word, ids)]
         ids = tuple(sorted({*ids, sealed[-1]}))
-        return [Said(self._propose(word, _name_set(word.content, ids)), ids)]
+        return [Said(self._propose(word, _name_set(word.plan, ids)), ids)]
 
     def _hide(self, word: Word) -> list[Said]:
         """Propose a set with something in it that was never shown to anybody."""
-        ids = self._find_ids(word.content) if isinstance(word, Proposal) else None
+        ids = self._find_ids(word.plan) if isinstance(word, Proposal) else None
         if not isinstance(word, Proposal) or ids is None:
             return [Said(word)]
         ids = tuple(sorted({*ids, self._draw("hidden", word.ballot)}))
-        return [Said(self._propose(word, _name_set(word.content, ids)), ids)]
+        return [Said(self._propose(word, _name_set(word.plan, ids)), ids)]
 
-    def _propose(self, word: Proposal, content: SealContent) -> Proposal:
-        value = compute_seal_hash(self._state.network, content)
-        return Proposal(self._sign(word.ballot, value), content, None)
+    def _keep_secrets(self, word: Word) -> list[Said]:
+        match word:
+            case Opening():
+                return []
+            case Deal():
+                lie = replace(word, shares=word.shares[32:] + word.shares[:32])
+                value = compute_deal_hash(self._state.network, lie)
+                return [Said(replace(lie, signature=self._signer.sign(value)))]
+        return [tell_honestly(word, self._state)]
+
+    def _propose(self, word: Proposal, plan: Plan) -> Proposal:
+        value = compute_plan_hash(self._state.network, plan)
+        return Proposal(self._sign(word.ballot, value), plan, None)
 
     def _sign(self, ballot: Ballot, value: bytes | None) -> Ballot:
         number, step = ballot.round, ballot.step
         return sign_ballot(self._state.network, ballot.epoch, number, step, value, self._signer)
 
-    def _find_ids(self, content: SealContent) -> tuple[bytes, ...] | None:
-        ids = self._state.find_set(content)
+    def _find_ids(self, plan: Plan) -> tuple[bytes, ...] | None:
+        ids = self._state.find_set(plan)
         return None if ids is None else tuple(ids)
 
     def _draw(self, purpose: str, ballot: Ballot) -> bytes:
@@ -109,9 +122,9 @@ class SealerLies:
 
 def tell_honestly(word: Word, state: StateManager) -> Said:
     """Return a word with all that belongs to it."""
-    ids = state.find_set(word.content) if isinstance(word, Proposal) else None
+    ids = state.find_set(word.plan) if isinstance(word, Proposal) else None
     return Said(word, None if ids is None else tuple(ids))
 
 
-def _name_set(content: SealContent, ids: tuple[bytes, ...]) -> SealContent:
-    return replace(content, set_root=compute_set_root(ids), count=len(ids))
+def _name_set(plan: Plan, ids: tuple[bytes, ...]) -> Plan:
+    return replace(plan, set_root=compute_set_root(ids), count=len(ids))

@@ -8,9 +8,11 @@ from collections.abc import Collection
 
 from devnet.sim.plan import Plan
 from devnet.sim.witness import PropertyBroken, Witness
-from node.ballot_desk import Word
 from protocol.ballot_box import BallotBox
-from protocol.ballots import Ballot, Proposal, SealVote, Step
+from protocol.ballots import Ballot, Proposal, SealVote, Step, Word
+from protocol.plan import leads_to
+from protocol.seals import SealContent
+from protocol.sharing import Deal, Opening
 
 Value = bytes | None
 LONG_MS = 2_000
@@ -32,6 +34,7 @@ class SealerWatch:
         self._said: dict[tuple[int, int, int, Step], Value] = {}
         self._locks: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._seals: dict[tuple[int, int], object] = {}
+        self._deals: dict[tuple[int, int], Deal] = {}
 
     def hear(self, peer: int, word: Word, box: BallotBox) -> None:
         """Check a word that a peer's sealer is about to say.
@@ -52,6 +55,10 @@ class SealerWatch:
                 self._hear_ballot(peer, word.ballot, box)
             case SealVote():
                 self._hear_seal_vote(peer, word, box)
+            case Opening():
+                self._hear_opening(peer, word, box)
+            case Deal():
+                self._hear_deal(peer, word)
 
     def _hear_ballot(self, peer: int, ballot: Ballot, box: BallotBox) -> None:
         number, value = ballot.round, ballot.value
@@ -90,15 +97,31 @@ class SealerWatch:
                 raise PropertyBroken("P7", "signed_two_seals", f"peer {peer} epoch {place[1]}")
             return
         self._seals[place] = word.content
-        voters = [one for one in box.sealers if (vote := box.find_seal_vote(one)) is not None
-                  and vote.content == word.content]  # fmt: skip
         decision = box.decision
-        is_decided = decision is not None and decision.content == word.content
+        is_planned = decision is not None and leads_to(box.network, decision.plan, word.content)
         # Its own is in the box already: f + 1 others, or a quorum of precommits.
-        if not is_decided and len(voters) <= self._liars_max + 1:
+        if not is_planned and self._count_voters(box, word.content) <= self._liars_max + 1:
             raise PropertyBroken("P1", "signed_undecided", f"peer {peer} epoch {place[1]}")
         if decision is not None and decision.quorum.round:
             self._witness.reach("a seal takes a second round")
+
+    def _hear_opening(self, peer: int, word: Opening, box: BallotBox) -> None:
+        """Nothing may be opened while the set can still be another."""
+        signed = (self._count_voters(box, vote.content) for one in box.sealers
+                  if (vote := box.find_seal_vote(one)) is not None)  # fmt: skip
+        if box.decision is None and max(signed, default=0) <= self._liars_max:
+            raise PropertyBroken("P1", "opened_undecided", f"peer {peer} epoch {word.epoch}")
+        if len(box.secrets.openings) > self._liars_max:
+            self._witness.reach("a secret is opened")
+
+    def _hear_deal(self, peer: int, word: Deal) -> None:
+        known = self._deals.setdefault((peer, word.epoch), word)
+        if known != word:
+            raise PropertyBroken("P7", "dealt_two_secrets", f"peer {peer} epoch {word.epoch}")
+
+    def _count_voters(self, box: BallotBox, content: SealContent) -> int:
+        votes = (box.find_seal_vote(one) for one in box.sealers)
+        return sum(vote is not None and vote.content == content for vote in votes)
 
 
 def note_lost_quorum(witness: Witness, plan: Plan, side: Collection[int], cut_ms: int) -> None:

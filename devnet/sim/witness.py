@@ -53,6 +53,7 @@ SOMETIMES = (
     "a sealer goes on from its diary",
     "a sealer asks for what a set lacks",
     "a sealer is convicted",
+    "a secret is opened",
 )
 """What a batch of runs must have reached; else its plans are blind."""
 

@@ -38,7 +38,7 @@ def _all_must_sign() -> list[Patch]:
 
 def _lock_forgotten() -> list[Patch]:
     def may_prevote(machine: Agreement, proposal: Proposal) -> bool:
-        return machine._is_sound(proposal.content)
+        return machine._is_sound(proposal.plan)
 
     return [Patch(Agreement, "_may_prevote", may_prevote)]
 
@@ -65,15 +65,26 @@ def _signed_too_early() -> list[Patch]:
     def act(machine: Agreement) -> bool:
         has_acted = _act_on_polka(machine)
         if has_acted and machine._valid is not None:
-            machine._decided = machine._valid.content
+            machine._decided = machine._valid.plan
+        return has_acted
+
+    return [Patch(Agreement, "_act_on_polka", act)]
+
+
+def _opened_too_early() -> list[Patch]:
+    def act(machine: Agreement) -> bool:
+        has_acted = _act_on_polka(machine)
+        opening = machine.box.secrets.open(machine._signer) if has_acted else None
+        if opening is not None:
+            machine._say(opening)
         return has_acted
 
     return [Patch(Agreement, "_act_on_polka", act)]
 
 
 def _anything_goes() -> list[Patch]:
-    def find(sealer: Sealer, content: Any) -> Verdict | None:
-        verdict = _find_verdict(sealer, content)
+    def find(sealer: Sealer, plan: Any) -> Verdict | None:
+        verdict = _find_verdict(sealer, plan)
         return Verdict.SOUND if verdict is Verdict.ILLEGAL else verdict
 
     return [Patch(Sealer, "_find_verdict", find)]
@@ -137,6 +148,13 @@ BUGS: tuple[Bug, ...] = (
         "a sealer signs what is not decided",
         CORE,
         _signed_too_early,
+        _several,
+    ),
+    Bug(
+        "opened_too_early",
+        "a sealer opens the secret before the set is decided",
+        CORE,
+        _opened_too_early,
         _several,
     ),
     Bug("anything_goes", "a sealer says yes to an illegal set", CORE, _anything_goes, _has_outlaw),

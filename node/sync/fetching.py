@@ -14,13 +14,13 @@ from itertools import pairwise
 import structlog
 import trio
 
-from node.ballot_desk import Word
 from node.buggify import buggify
-from node.sealing import Folded, SealResult
+from node.sealing import SealResult
 from node.state_manager import StateManager
 from node.sync.peers import PeerRecord
 from node.sync.wire import MessageStream
 from node.verifier import Verifier
+from protocol.ballots import Word
 from protocol.chains import Gap
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import (
@@ -42,7 +42,8 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
-from protocol.seals import Seal, SealContent
+from protocol.plan import Plan
+from protocol.seals import Seal
 from protocol.transactions import WIRE_BYTES_MAX, SignedTransaction
 
 log = structlog.get_logger("sync")
@@ -209,24 +210,24 @@ class Fetcher:
             raise PeerFault(error.code, error.found, error.wanted) from error
 
     async def fetch_sets(self, turn: Turn) -> None:
-        """Ask for what the sealer of this node needs to fold what was proposed.
+        """Ask for what the sealer of this node needs to look at what was proposed.
 
         Raises:
             PeerFault, PeerLeft.
         """
         ballots = self._state.ballots
-        for content, is_decided in list(ballots.wanted.values()):
-            ids = self._state.find_set(content)
+        for plan, is_decided in list(ballots.wanted.values()):
+            ids = self._state.find_set(plan)
             if ids is None:
-                ids = await self._fetch_set_ids(content)
+                ids = await self._fetch_set_ids(plan)
             # What is not legal the sealer finds out for himself.
             with contextlib.suppress(Rejected):
-                while ids is not None and content.set_root in ballots.wanted and not turn.is_over:
-                    found = self._state.examine(content, ids)
-                    if isinstance(found, Folded):
+                while ids is not None and plan.set_root in ballots.wanted and not turn.is_over:
+                    lacking = self._state.examine(plan, ids)
+                    if lacking is None:
                         break
                     # In pieces: whoever proposed what nobody has costs each peer one of them.
-                    piece = replace(found, missing=found.missing[:PIECE_IDS_MAX])
+                    piece = replace(lacking, missing=lacking.missing[:PIECE_IDS_MAX])
                     if not await self._fetch_missing(piece, turn, for_seal=is_decided):
                         break
 
@@ -337,18 +338,18 @@ class Fetcher:
             return await self.fetch(result.missing, turn, for_seal=for_seal)
         return await self._close_gaps(result.gaps, turn, for_seal=for_seal)
 
-    async def _fetch_set_ids(self, content: SealContent) -> list[bytes] | None:
+    async def _fetch_set_ids(self, plan: Plan) -> list[bytes] | None:
         """Ask for the ids of a proposed set; None if he does not have them."""
         ids: list[bytes] = []
-        while len(ids) < content.count:
-            request = GetSet(content.set_root, len(ids))
+        while len(ids) < plan.count:
+            request = GetSet(plan.set_root, len(ids))
             reply = await self._messages.ask(request, SetIds, REPLY_TIMEOUT_S)
             part = unpack_ids(reply.ids)
             if not part:
                 return None
             ids.extend(part)
         try:
-            self._state.ballots.put_set(content.set_root, ids)
+            self._state.ballots.put_set(plan.set_root, ids)
         except Rejected as error:
             raise PeerFault(error.code, error.found, error.wanted) from error
         return ids

@@ -13,7 +13,6 @@ from itertools import islice
 import structlog
 import trio
 
-from node.ballot_desk import Word
 from node.buggify import buggify
 from node.sealing import check_set
 from node.state_manager import StateManager
@@ -21,17 +20,21 @@ from node.sync.budget import Bucket, Buckets
 from node.sync.peers import SyncReason
 from node.transport.base import Transport, TransportError
 from node.verifier import Verifier
-from protocol.ballots import Ballot, DoubleBallot, Proposal, SealVote
+from protocol.ballots import Ballot, DoubleBallot, Proposal, SealVote, Word
 from protocol.chains import read_evidence
 from protocol.charter import find_charter
 from protocol.charter_records import LEAD_EPOCHS
 from protocol.errors import PeerFault, Rejected
+from protocol.hashing import HASH_BYTES
 from protocol.messages import (
+    GOSSIP_BYTES_MAX,
     GOSSIP_SEAL_IDS_MAX,
     Announcement,
     BallotNotice,
+    DealNotice,
     DoubleBallotNotice,
     EvidenceNotice,
+    OpeningNotice,
     ProposalNotice,
     SealedIds,
     SealNotice,
@@ -42,7 +45,9 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
+from protocol.schema import encode_record
 from protocol.seals import Seal, check_signatures, compute_set_root
+from protocol.sharing import Deal, Opening
 from protocol.transactions import SignedTransaction
 from storage.errors import Full
 
@@ -61,7 +66,9 @@ RELAYED_ANNOUNCEMENTS_MAX = 1_000.0
 """Announcements passed on: nothing in them can be checked, so a liar would be heard everywhere."""
 RELAYED_WORDS_PER_S = 100.0
 RELAYED_WORDS_MAX = 500.0
-"""Words of one sealer passed on; an honest one says four in an epoch, and two a round."""
+"""Words of one sealer passed on; an honest one says six in an epoch, and two a round."""
+PROPOSAL_BYTES_MAX = GOSSIP_BYTES_MAX - 256
+"""Of a proposal with the ids of its set; where deals take the room, ids are asked for."""
 
 Nudge = Callable[[str, SyncReason, tuple[bytes, ...]], bool]
 
@@ -131,14 +138,19 @@ class Gossip:
             case Ballot():
                 self._notify(BallotNotice(word))
             case Proposal():
-                ids = self._state.find_set(word.content)
-                is_small = ids is not None and len(ids) <= GOSSIP_SEAL_IDS_MAX
-                packed = pack_ids(ids) if ids is not None and is_small else None
+                ids = self._state.find_set(word.plan)
+                left = PROPOSAL_BYTES_MAX - len(encode_record(word))
+                room = min(GOSSIP_SEAL_IDS_MAX, left // HASH_BYTES)
+                packed = pack_ids(ids) if ids is not None and len(ids) <= room else None
                 self._notify(ProposalNotice(self._origin, word, packed))
             case SealVote():
                 self._notify(SealVoteNotice(word))
             case DoubleBallot():
                 self._notify(DoubleBallotNotice(word))
+            case Deal():
+                self._notify(DealNotice(word))
+            case Opening():
+                self._notify(OpeningNotice(word))
         self._is_urgent.set()
 
     def _notify(self, notice: object) -> None:
@@ -224,6 +236,10 @@ class Gossip:
                 return self._is_word_news(message.seal_vote, message.seal_vote.vote.sealer)
             case DoubleBallotNotice():
                 return self._is_word_news(message.proof, message.proof.first.sealer)
+            case DealNotice():
+                return self._is_word_news(message.deal, message.deal.dealer)
+            case OpeningNotice():
+                return self._is_word_news(message.opening, message.opening.sealer)
         return False
 
     def _is_seal_news(self, sealed: SealedIds, seal: Seal) -> bool:
@@ -245,15 +261,15 @@ class Gossip:
         return True
 
     def _is_proposal_news(self, message: ProposalNotice) -> bool:
-        content = message.proposal.content
+        plan = message.proposal.plan
         ids = None if message.ids is None else unpack_ids(message.ids, GOSSIP_SEAL_IDS_MAX)
         if ids is not None:
-            check_set(content, ids)
+            check_set(plan, ids)
         is_news = self._is_word_news(message.proposal, message.proposal.ballot.sealer)
         # With the word, or the sealer of this node would ask everybody in between.
-        self._state.ballots.note_holders(content.set_root, (message.origin,))
-        if ids is not None and self._state.find_set(content) is None:
-            self._state.ballots.put_set(content.set_root, ids)
+        self._state.ballots.note_holders(plan.set_root, (message.origin,))
+        if ids is not None and self._state.find_set(plan) is None:
+            self._state.ballots.put_set(plan.set_root, ids)
         return is_news
 
     def _is_word_news(self, word: Word, sealer: bytes) -> bool:
@@ -286,7 +302,7 @@ class Gossip:
             case ProposalNotice():
                 # The word itself was taken in when it was judged.
                 holders = (message.origin, sender)
-                self._state.ballots.note_holders(message.proposal.content.set_root, holders)
+                self._state.ballots.note_holders(message.proposal.plan.set_root, holders)
         if self._state.ballots.box.doubles:
             self._state.ballots.keep_proofs()
 

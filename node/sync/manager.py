@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 import trio
 
-from node.ballot_desk import Word
 from node.buggify import buggify
 from node.state_manager import StateManager
 from node.sync.budget import Buckets
@@ -25,9 +24,10 @@ from node.sync.session import Session
 from node.sync.wire import MessageStream, PeerLeft
 from node.transport.base import PeerName, Stream, Transport, TransportError
 from node.verifier import Verifier
+from protocol.ballots import Word
 from protocol.errors import PeerFault
 from protocol.messages import SealedIds
-from protocol.seals import SealContent
+from protocol.plan import Plan
 from storage.errors import Full
 
 log = structlog.get_logger("sync")
@@ -157,10 +157,10 @@ class SyncManager:
         """Tell the peers of a new seal."""
         self.gossip.tell_seal_nowait(sealed)
 
-    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+    def ask_for_set(self, plan: Plan, *, of_all: bool) -> None:
         """Ask for what this node's sealer wants: somebody who is said to have it, or everybody."""
         if not of_all:
-            for peer in self._state.ballots.find_holders(content.set_root):
+            for peer in self._state.ballots.find_holders(plan.set_root):
                 if self.nudge(peer, SyncReason.PROPOSED):
                     return
         self.nudge_all(SyncReason.PROPOSED)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 import trio
 
-from node.ballot_desk import Word
 from node.state_manager import StateManager
 from node.sync.fetching import REPLY_TIMEOUT_S, Fetcher, Turn
 from node.sync.peers import PeerRecord
 from node.sync.server import Server, check_hello
 from node.sync.wire import MessageStream
 from node.verifier import Verifier
+from protocol.ballots import Word
 from protocol.charter import find_charter
 from protocol.errors import PeerFault, Rejected
 from protocol.messages import (

@@ -77,7 +77,7 @@ def any_order_of_arrival_gives_one_state(folder: Path) -> None:
     first = a_node(genesis)
     first.accept(before, None)
     first.seal(a_signer("sealer"), time_ms=0)
-    beacon = compute_beacon(first.seal_hash, compute_set_root(tx.tx_id for tx in contest))
+    beacon = compute_beacon(first.seal_hash, compute_set_root(tx.tx_id for tx in contest), None)
     outcomes = []
     for _ in range(ORDERS):
         chance.shuffle(contest)

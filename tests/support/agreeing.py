@@ -1,14 +1,15 @@
 """Four sealers who agree by word of mouth: machines in one process, an adversary between them.
 
-Nothing is real but the machines and their boxes. Signatures are made and checked once each and then
-looked up, so that many schedules can be tried.
+Nothing is real but the machines and their boxes. Signatures, deals and openings are made and
+checked once each and then looked up, so that many schedules can be tried.
 """
 
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
-from protocol import ballots, seals
+from protocol import ballots, seals, secret_box
 from protocol.agreement import Agreement
 from protocol.agreement_effects import (
     Build,
@@ -16,19 +17,31 @@ from protocol.agreement_effects import (
     Effect,
     Examine,
     Finish,
+    Fold,
     Schedule,
     Tell,
     Verdict,
 )
 from protocol.ballot_box import BallotBox
-from protocol.ballots import Ballot, Proposal, SealVote, Shown, Step, choose_proposer, sign_ballot
+from protocol.ballots import Ballot, Proposal, SealVote, Step, choose_proposer, sign_ballot
+from protocol.hashing import compute_hash
 from protocol.keys import Signer, is_valid_signature
-from protocol.seals import Seal, SealContent, compute_seal_hash, compute_sealers_hash, sign_seal
-from tests.support.builders import a_hash, a_seed
+from protocol.plan import Plan, complete, compute_plan_hash
+from protocol.seals import Seal, SealContent, check_seal, compute_sealers_hash, sign_seal
+from protocol.sharing import (
+    build_deal,
+    build_opening,
+    check_deal,
+    check_opening,
+    compute_deal_hash,
+    recover_secret,
+)
+from tests.support.builders import a_hash, a_seed, an_address
 
 NETWORK = b"network!"
 PREV = a_hash("the seal before")
-EPOCH = 1
+EPOCH = 5
+NAMES = ("ada", "ben", "cy", "dee")
 VALUES = ("one", "two")
 
 
@@ -40,36 +53,85 @@ class QuickSigner(Signer):
         self.sign = lru_cache(None)(super().sign)  # type: ignore[method-assign]
 
 
-SIGNERS = sorted(
-    (QuickSigner(name) for name in ("ada", "ben", "cy", "dee")), key=lambda one: one.address
-)
+class FickleSigner(Signer):
+    """The same key, with other luck: what it deals is valid, and not what it dealt before."""
+
+    def derive(self, purpose: bytes, statement: bytes) -> bytes:
+        """Return other words than an honest holder would."""
+        return super().derive(purpose, b"once more" + statement)
+
+
+SIGNERS = sorted((QuickSigner(name) for name in NAMES), key=lambda one: one.address)
 SEALERS = tuple(one.address for one in SIGNERS)
 """In the order of their addresses: sealer i is the proposer of round r when (1 + r) % 4 == i."""
+DEALT = tuple(build_deal(NETWORK, EPOCH, SEALERS, signer) for signer in SIGNERS[1:3])
+"""What makes the secret of the epoch; the dealers need not be there any more."""
+AGREED = tuple(compute_deal_hash(NETWORK, deal) for deal in DEALT)
+OFFERED = tuple(build_deal(NETWORK, EPOCH + 1, SEALERS, signer) for signer in SIGNERS)
+FICKLE = tuple(
+    build_deal(NETWORK, EPOCH + 1, SEALERS, FickleSigner(a_seed(name)))
+    for name in sorted(NAMES, key=an_address)
+)
+"""What each of them may offer to some while the others hear of the first."""
+OPENINGS = tuple(
+    opening
+    for signer in SIGNERS
+    if (opening := build_opening(NETWORK, EPOCH, DEALT, SEALERS, signer)) is not None
+)
+SECRET = recover_secret(NETWORK, EPOCH, DEALT, OPENINGS, SEALERS)
+
+
+_QUICK: tuple[tuple[Any, Callable[..., Any]], ...] = (
+    *((owner, lru_cache(None)(is_valid_signature)) for owner in (ballots, seals)),
+    *(
+        (secret_box, lru_cache(None)(function))
+        for function in (build_deal, check_deal, build_opening, check_opening, recover_secret)
+    ),
+)
 
 
 def quicken(monkeypatch_setattr: Callable[..., None]) -> None:
-    """Let every signature be checked once only."""
-    quick = lru_cache(None)(is_valid_signature)
-    monkeypatch_setattr(ballots, "is_valid_signature", quick)
-    monkeypatch_setattr(seals, "is_valid_signature", quick)
+    """Let every signature and proof be made and checked once only."""
+    for owner, quick in _QUICK:
+        monkeypatch_setattr(owner, quick.__name__, quick)
+
+
+def a_box() -> BallotBox:
+    """Return an empty box, in which the deals for the epoch are known."""
+    box = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
+    box.secrets.recall(DEALT)
+    return box
 
 
 @lru_cache(None)
-def a_content(name: str) -> SealContent:
-    """Return one of the contents that the sealers quarrel about."""
-    return SealContent(
+def a_plan(name: str) -> Plan:
+    """Return one of the plans that the sealers quarrel about."""
+    return Plan(
         epoch=EPOCH,
         prev=PREV,
         set_root=a_hash(name),
         count=1,
-        state_root=a_hash(f"state after {name}"),
         sealers_next=compute_sealers_hash(SEALERS),
         time_ms=0,
+        deals=OFFERED[:2],
     )
 
 
+@lru_cache(None)
+def a_content(name: str) -> SealContent:
+    """Return what a plan leads to."""
+    return complete(NETWORK, a_plan(name), SECRET, find_root(a_plan(name), SECRET))
+
+
+@lru_cache(None)
+def find_root(plan: Plan, secret: bytes | None) -> bytes:
+    """Return what stands for the state after a plan, which depends on the secret."""
+    return compute_hash("state", plan.set_root, secret or b"")
+
+
+@lru_cache(None)
 def value_of(name: str) -> bytes:
-    return compute_seal_hash(NETWORK, a_content(name))
+    return compute_plan_hash(NETWORK, a_plan(name))
 
 
 def a_ballot(sealer: int, round_number: int, step: Step, name: str | None) -> Ballot:
@@ -80,7 +142,7 @@ def a_ballot(sealer: int, round_number: int, step: Step, name: str | None) -> Ba
 
 def a_proposal(sealer: int, round_number: int, name: str) -> Proposal:
     """Return a proposal, in turn or not."""
-    return Proposal(a_ballot(sealer, round_number, Step.PROPOSE, name), a_content(name), None)
+    return Proposal(a_ballot(sealer, round_number, Step.PROPOSE, name), a_plan(name), None)
 
 
 def proposer_of(round_number: int) -> int:
@@ -92,7 +154,7 @@ class Member:
 
     Args:
         place: among the sealers.
-        wish: the content it proposes when it is free to.
+        wish: the plan it proposes when it is free to.
         machine: another one than the real, to see that the tests notice.
     """
 
@@ -108,7 +170,7 @@ class Member:
 
     def restart(self) -> None:
         """Forget all but the disk."""
-        self.box = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS)
+        self.box = a_box()
         self.agreement = self._machine(self.box, SIGNERS[self.place], self.disk)
         self.timers.clear()
         self._perform(self.agreement.start())
@@ -117,6 +179,11 @@ class Member:
         """Take in one message."""
         if self.box.add(message):
             self._perform(self.agreement.advance())
+
+    def take_seal(self, seal: Seal) -> None:
+        """Take in a seal that another has: it proves itself, and the epoch is over."""
+        check_seal(NETWORK, seal, PREV, EPOCH, SEALERS, SEALERS)
+        self.seal = self.seal or seal
 
     def expire(self, timer: tuple[Step, int]) -> None:
         """Let a time-out be over."""
@@ -132,9 +199,12 @@ class Member:
                 case Schedule():
                     self.timers.append((effect.step, effect.round))
                 case Build():
-                    self._perform(self.agreement.offer(effect.round, a_content(self.wish)))
+                    self._perform(self.agreement.offer(effect.round, a_plan(self.wish)))
                 case Examine():
-                    self._perform(self.agreement.judge(effect.content, Verdict.SOUND))
+                    self._perform(self.agreement.judge(effect.plan, Verdict.SOUND))
+                case Fold():
+                    root = find_root(effect.plan, effect.secret)
+                    self._perform(self.agreement.conclude(effect.plan, root))
                 case Finish():
                     self.seal = effect.seal
 
@@ -162,11 +232,14 @@ class Assembly:
         while True:
             before = [one.box.digest() for one in members]
             for one in members:
-                for message in list_shown(one.box.show()):
+                for message in one.box.show().list_words():
                     for other in members:
                         other.hear(message)
             if [one.box.digest() for one in members] == before:
-                return
+                break
+        for seal in [one.seal for one in members if one.seal is not None]:
+            for other in members:
+                other.take_seal(seal)
 
     def settle(self, rounds: int = 40) -> None:
         """Let everybody hear everything and time-outs be over, until all have a seal."""
@@ -180,19 +253,18 @@ class Assembly:
 
     def decided(self) -> set[bytes]:
         """Return what honest members hold to be decided or sealed."""
-        contents = [one.agreement.decided for one in self.members.values()]
-        contents += [one.seal.content for one in self.members.values() if one.seal]
-        return {compute_seal_hash(NETWORK, one) for one in contents if one is not None}
-
-
-def list_shown(shown: Shown) -> list[object]:
-    """Return all that one peer shows another."""
-    decision = () if shown.decision is None else (shown.decision,)
-    return [*shown.proposals, *shown.ballots, *shown.seal_votes, *decision, *shown.doubles]
+        plans = [one.agreement.decided for one in self.members.values()]
+        sealed = [one.seal.content for one in self.members.values() if one.seal]
+        found = {compute_plan_hash(NETWORK, one) for one in plans if one is not None}
+        return found | {value_of(name) for name in VALUES if a_content(name) in sealed}
 
 
 def scramble(
-    assembly: Assembly, rng: random.Random, steps: int, lies: Sequence[object] = ()
+    assembly: Assembly,
+    rng: random.Random,
+    steps: int,
+    lies: Sequence[object] = (),
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     """Deliver in any order, repeat, lose, lie, let time-outs end early, and pull plugs."""
     members = list(assembly.members.values())
@@ -215,6 +287,7 @@ def scramble(
             one.hear(rng.choice(lies))
         elif waiting[one.place]:
             one.hear(waiting[one.place].pop(rng.randrange(min(4, len(waiting[one.place])))))
+        look()
 
 
 def list_lies(liar: int, rounds: int) -> list[object]:
@@ -231,7 +304,7 @@ def list_lies(liar: int, rounds: int) -> list[object]:
     for name in VALUES:
         content = a_content(name)
         lies.append(SealVote(content, sign_seal(NETWORK, content, SIGNERS[liar])))
-    return lies
+    return [*lies, OFFERED[liar], FICKLE[liar], OPENINGS[liar]]
 
 
 def find_contradictions(members: Iterable[Member]) -> list[tuple[int, int, Step]]:

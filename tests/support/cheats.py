@@ -58,7 +58,10 @@ class SignTwice(Cheat):
 
 
 class GrindTies(Cheat):
-    """Row 32: with one more signature, chosen of many, take the places that all want."""
+    """Row 32: with one more signature, chosen of many, take the places that all want.
+
+    Whoever signs last knows the whole set. Without the secret of the epoch that tells him nothing.
+    """
 
     def have_last_word(self, economy: Economy) -> Signed:
         ours = [tx for tx in find_commitments(economy.pending) if self._is_ours(tx)]

@@ -95,6 +95,8 @@ class Lapses:
         is_hasty: honest people show an answer as soon as it is sealed.
         hears_evidence: who signs twice is caught; else only what he signed last is known.
         is_foreseeable: nobody signs after the attackers in an epoch, so they know its whole set.
+        has_secret: sealers share a secret for every epoch and open it when its set is decided, so
+            whoever knows the set can but guess the beacon.
     """
 
     is_checked: bool = True
@@ -102,6 +104,7 @@ class Lapses:
     is_hasty: bool = False
     hears_evidence: bool = True
     is_foreseeable: bool = False
+    has_secret: bool = True
 
 
 NO_LAPSES = Lapses()
@@ -178,6 +181,8 @@ class Economy:
 
     def step(self) -> None:
         """Live through one epoch: the honest first, so that attackers see what they sign."""
+        if self.lapses.has_secret:
+            self.world.secret = self._draw("secret", self.next)
         tasks = self.tasks()
         self.pending = list(self._publish())
         for task in tasks:
@@ -363,9 +368,9 @@ class Economy:
             yield self.take(who, second)
 
     def grind(self, who: str, gain_of: Callable[[Epoch], int]) -> SignedTransaction:
-        """Return that deposit, of many, with which the epoch as it stands turns out best."""
+        """Return that deposit, of many, with which the epoch as he knows it turns out best."""
         drafts = [self.top_up(who, amount) for amount in range(1, TRIES + 1)]
-        epochs = [self.world.build_epoch([*self.pending, one], self.evidence) for one in drafts]
+        epochs = [self.world.guess_epoch([*self.pending, one], self.evidence) for one in drafts]
         gains = [gain_of(epoch) for epoch in epochs]
         return self.take(who, drafts[gains.index(max(gains))])
 

@@ -14,18 +14,16 @@ from itertools import product
 
 from protocol.agreement import Agreement
 from protocol.agreement_effects import Diary, Effect, Examine, Verdict
-from protocol.ballot_box import BallotBox
 from protocol.ballots import Backed, Ballot, Proposal, Quorum, Step
 from protocol.seals import Vote
 from tests.support.agreeing import (
     EPOCH,
-    NETWORK,
-    PREV,
     SEALERS,
     SIGNERS,
     VALUES,
     a_ballot,
-    a_content,
+    a_box,
+    a_plan,
     proposer_of,
     value_of,
 )
@@ -77,7 +75,7 @@ def back(backing: Backing | None) -> Backed | None:
     number, name = backing
     ballots = (a_ballot(place, number, Step.PREVOTE, name) for place in range(3))
     votes = tuple(Vote(ballot.sealer, ballot.signature) for ballot in ballots)
-    return Backed(a_content(name), Quorum(number, votes))
+    return Backed(a_plan(name), Quorum(number, votes))
 
 
 class Explorer:
@@ -175,7 +173,7 @@ class Explorer:
             name, polka_round = proposal
             backed = back(None if polka_round is None else (polka_round, name))
             ballot = a_ballot(proposer_of(number), number, Step.PROPOSE, name)
-            word = Proposal(ballot, a_content(name), None if backed is None else backed.quorum)
+            word = Proposal(ballot, a_plan(name), None if backed is None else backed.quorum)
             agreement.box.add(word)
         # An honest proposer hears himself: what was put into his box stands for his own choice.
         self._answer(agreement, agreement.start())
@@ -208,7 +206,7 @@ class Explorer:
                 if other != place:
                     agreement.box.add(a_ballot(other, number, Step.PREVOTE, name))
             proposal = a_ballot(proposer_of(number), number, Step.PROPOSE, name)
-            agreement.box.add(Proposal(proposal, a_content(name), None))
+            agreement.box.add(Proposal(proposal, a_plan(name), None))
             self._answer(agreement, agreement.advance())
         precommitted = agreement.diary.precommitted
         assert precommitted is not None
@@ -220,14 +218,12 @@ class Explorer:
         diary = Diary(
             EPOCH, number, prevoted=prevoted, locked=back(mind.locked), valid=back(mind.valid)
         )
-        return self._machine(
-            BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[place], diary
-        )
+        return self._machine(a_box(), SIGNERS[place], diary)
 
     def _answer(self, agreement: Agreement, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Examine):
-                self._answer(agreement, agreement.judge(effect.content, Verdict.SOUND))
+                self._answer(agreement, agreement.judge(effect.plan, Verdict.SOUND))
 
 
 def _list_seen(polkas: set[str]) -> list[tuple[str, str]]:
@@ -245,5 +241,5 @@ def _read_mind(agreement: Agreement) -> Mind:
 def _name(backed: Backed | None) -> Backing | None:
     if backed is None:
         return None
-    name = next(one for one in VALUES if a_content(one) == backed.content)
+    name = next(one for one in VALUES if a_plan(one) == backed.plan)
     return backed.quorum.round, name

@@ -1,8 +1,8 @@
 """Whom a sealer speaks to that needs nobody."""
 
-from node.ballot_desk import Word
+from protocol.ballots import Word
 from protocol.messages import SealedIds
-from protocol.seals import SealContent
+from protocol.plan import Plan
 
 
 class Listeners:
@@ -19,9 +19,9 @@ class Listeners:
         """Write it down."""
         self.seals.append(sealed)
 
-    def ask_for_set(self, content: SealContent, *, of_all: bool) -> None:
+    def ask_for_set(self, plan: Plan, *, of_all: bool) -> None:
         """Never: one sealer folds what it proposes."""
-        raise AssertionError(content, of_all)
+        raise AssertionError(plan, of_all)
 
     def ask_for_ballots(self) -> None:
         """Never: one sealer waits for nobody."""

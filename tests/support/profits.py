@@ -2,7 +2,8 @@
 
 Profit is what the attackers own when an economy has ended, less what the same accounts own when all
 play honestly, in nano-units; stakes and bonds count, work costs nothing. Both economies have one
-seed and the same beacons, so the same people find the same tasks and sit on the same panels.
+seed and the same beacons, so the same people find the same tasks and sit on the same panels. What
+grinding adds to another cheat is counted against that cheat alone, and each has its own beacons.
 
 A cheat passes when its mean profit over all runs is at most 0. Where luck decides (a race for
 places, an added draw) it passes when the mean is at most three standard errors above 0.
@@ -71,6 +72,7 @@ class Scheme:
         are_weak: the attackers' own answers are never good enough to win.
         is_luck: the outcome depends on lots that the cheat itself changes.
         flaw: why it pays under the rules as they are; empty if it must not.
+        base: makes the cheat it is counted against, where it only adds to one that has its line.
     """
 
     row: int
@@ -84,6 +86,7 @@ class Scheme:
     are_weak: bool = False
     is_luck: bool = False
     flaw: str = ""
+    base: Callable[[frozenset[str]], Cheat] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,16 +150,21 @@ def try_out(scheme: Scheme, share: int, seed: int, lapses: Lapses) -> Gain:
     attackers = choose_attackers(scheme, share)
     weak = attackers if scheme.are_weak else frozenset()
     setting = replace(scheme.setting, weak=weak)
-    player = scheme.build(attackers)
-    cheated = Economy(
-        setting, seed, Honest(), dict.fromkeys(sorted(attackers), player), lapses=lapses
-    )
+
+    def prepare(build: Callable[[frozenset[str]], Cheat]) -> Economy:
+        players = dict.fromkeys(sorted(attackers), build(attackers))
+        return Economy(setting, seed, Honest(), players, lapses=lapses)
+
+    cheated = prepare(scheme.build)
     cheated.play()
-    honest = Economy(setting, seed, Honest(), {}, lots=cheated.world.lots, lapses=lapses)
-    honest.play()
+    if scheme.base is None:
+        other = Economy(setting, seed, Honest(), {}, lots=cheated.world.lots, lapses=lapses)
+    else:
+        other = prepare(scheme.base)
+    other.play()
     return Gain(
-        cheated.wealth(attackers) - honest.wealth(attackers),
-        cheated.reputation(attackers) - honest.reputation(attackers),
+        cheated.wealth(attackers) - other.wealth(attackers),
+        cheated.reputation(attackers) - other.reputation(attackers),
     )
 
 
@@ -254,10 +262,10 @@ def subsidise(patch: pytest.MonkeyPatch) -> None:
 _CROWDED = Setting(takers=8, places=3)
 _TRUSTING = Lapses(is_watchful=False)
 _UNCHECKED = Lapses(is_checked=False)
-_FORESEEABLE = Lapses(is_foreseeable=True)
+_LAST_WORD = Lapses(is_foreseeable=True)
+_FORESEEABLE = Lapses(is_foreseeable=True, has_secret=False)
 
 _OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
-_LAST_WORD = "who signs last knows the epoch's whole set, so the beacon is his to choose"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
 
 SCHEMES = (
@@ -272,11 +280,10 @@ SCHEMES = (
     ),
     Scheme(
         *(32, "tie_grinding_last_word", ("solvers",), GrindTies),
-        conditions=_FORESEEABLE,
+        conditions=_LAST_WORD,
         lapses=_FORESEEABLE,
         setting=_CROWDED,
         is_luck=True,
-        flaw=_LAST_WORD,
     ),
     Scheme(33, "back_dating", ("solvers",), BackDate, never_close, are_weak=True),
     Scheme(34, "holding_back", ("solvers",), ClaimRevoked, pay_again, _UNCHECKED),
@@ -295,10 +302,10 @@ SCHEMES = (
     Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, flaw=_NO_FALSEHOOD),
     Scheme(
         *(38, "shaded_scores_last_word", ("validators", "solvers"), ShadeWithLastWord),
-        conditions=_FORESEEABLE,
+        base=ShadeScores,
+        conditions=_LAST_WORD,
         lapses=_FORESEEABLE,
         is_luck=True,
-        flaw=_LAST_WORD,
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),

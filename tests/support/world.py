@@ -79,7 +79,11 @@ Place = tuple[bytes, int]
 
 
 class World:
-    """One network: its sealed state, its people's chains, its history."""
+    """One network: its sealed state, its people's chains, its history.
+
+    Attributes:
+        secret: of the epoch to come, as its sealers will open it; None where one seals alone.
+    """
 
     def __init__(self, genesis: Genesis | None = None) -> None:
         """Begin at the genesis; nobody is registered."""
@@ -89,6 +93,7 @@ class World:
         self.epoch = 0
         self.seal_hash = self.genesis.hash
         self.anchors: dict[int, bytes] = {0: self.seal_hash}
+        self.secret: bytes | None = None
         self.history: list[SealedSet] = []
         self.rulings: dict[bytes, Ruling] = {}
         self.links: dict[Place, SignedTransaction] = {}
@@ -110,6 +115,7 @@ class World:
         other = World(self.genesis)
         other.view = MemoryView(self.view.rows)
         other.epoch, other.seal_hash = self.epoch, self.seal_hash
+        other.secret = self.secret
         other.anchors, other.links = dict(self.anchors), dict(self.links)
         other.history, other.rulings = list(self.history), dict(self.rulings)
         other._chains = dict(self._chains)
@@ -211,7 +217,7 @@ class World:
         self, transactions: Iterable[SignedTransaction], evidence: Iterable[Place] = ()
     ) -> Epoch:
         """Return the next epoch as the fold takes it."""
-        sealed = SealedSet(self.seal_hash, tuple(transactions), tuple(evidence))
+        sealed = SealedSet(self.seal_hash, tuple(transactions), tuple(evidence), self.secret)
         return build_epoch(self.epoch + 1, sealed)
 
     def fold_provisionally(self, transactions: Iterable[SignedTransaction]) -> "World":
@@ -254,7 +260,7 @@ class World:
         epoch, outcome = self.fold(transactions, places)
         self._checker.check(self.view, outcome)
         self.view.apply(((one.table.name, one.key), one.after) for one in outcome.changes)
-        self.history.append(SealedSet(self.seal_hash, epoch.transactions, places))
+        self.history.append(SealedSet(self.seal_hash, epoch.transactions, places, self.secret))
         self.rulings.update((ruling.tx_id, ruling) for ruling in outcome.rulings)
         content = SealContent(
             epoch=epoch.number,

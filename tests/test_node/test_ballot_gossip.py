@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from node.state_manager import StateManager
-from node.sync.gossip import RELAYED_WORDS_MAX, Gossip
+from node.sync.gossip import PROPOSAL_BYTES_MAX, RELAYED_WORDS_MAX, Gossip
 from node.sync.server import Server
 from node.verifier import Verifier
 from protocol.ballot_box import ROUNDS_KEPT
@@ -24,12 +24,16 @@ from protocol.ballots import (
     sign_ballot,
 )
 from protocol.genesis import Genesis
+from protocol.keys import Signer
 from protocol.messages import (
+    GOSSIP_BYTES_MAX,
     BallotNotice,
     Ballots,
+    DealNotice,
     DoubleBallotNotice,
     GetBallots,
     GetSet,
+    OpeningNotice,
     ProposalNotice,
     SealedIds,
     SealNotice,
@@ -39,7 +43,10 @@ from protocol.messages import (
     encode_message,
     pack_ids,
 )
-from protocol.seals import Seal, SealContent, compute_seal_hash, sign_seal
+from protocol.plan import Plan, complete, compute_plan_hash
+from protocol.schema import encode_record
+from protocol.seals import Seal, SealContent, sign_seal
+from protocol.sharing import Deal, build_deal, build_opening, compute_deal_hash
 from tests.support.chains import a_state, publish
 from tests.support.council import SEALERS, a_council_genesis
 from tests.support.peers import a_genesis, a_signer, wait_until
@@ -73,13 +80,25 @@ def say(state: StateManager, number: int = 0, step: Step = Step.PREVOTE, **chang
     return replace(ballot, **changes)
 
 
-def propose(state: StateManager, time_ms: int = 0) -> tuple[Proposal, SealContent, bytes]:
+def deal(state: StateManager, signer: Signer) -> Deal:
+    """Return what a sealer deals for the epoch after the next."""
+    return build_deal(state.network, state.epoch + 2, GENESIS.sealers, signer)
+
+
+def propose(state: StateManager, time_ms: int = 0) -> tuple[Proposal, Plan, bytes]:
     """Return what the proposer of the first round may say, and the ids that belong to it."""
-    content = state.draft(time_ms)
-    signer = SIGNERS[choose_proposer(GENESIS.sealers, content.epoch, 0)]
-    value = compute_seal_hash(state.network, content)
-    ballot = sign_ballot(state.network, content.epoch, 0, Step.PROPOSE, value, signer)
-    return Proposal(ballot, content, None), content, pack_ids(state.find_set(content) or ())
+    deals = [deal(state, SIGNERS[one]) for one in GENESIS.sealers[:2]]
+    plan = state.draft(time_ms, deals)
+    signer = SIGNERS[choose_proposer(GENESIS.sealers, plan.epoch, 0)]
+    value = compute_plan_hash(state.network, plan)
+    ballot = sign_ballot(state.network, plan.epoch, 0, Step.PROPOSE, value, signer)
+    return Proposal(ballot, plan, None), plan, pack_ids(state.find_set(plan) or ())
+
+
+def conclude(state: StateManager, plan: Plan) -> SealContent:
+    """Return what a plan leads to in the first epoch, which has no secret."""
+    root = state.fold(plan.set_root, None).state_root
+    return complete(state.network, plan, None, root)
 
 
 async def test_a_word_of_a_sealer_is_relayed_once_and_a_false_one_never() -> None:
@@ -107,26 +126,73 @@ async def test_a_proposal_brings_its_own_ids_or_goes_nowhere() -> None:
     giver, hearer = Hearer(), Hearer()
     tx = publish(giver.state, a_signer("bob"))
     giver.state.accept([tx], None)
-    proposal, content, ids = propose(giver.state)
+    proposal, plan, ids = propose(giver.state)
     assert ids == tx.tx_id
     assert not hearer.relays(ProposalNotice("giver", proposal, bytes(32)))
     assert hearer.state.ballots.box.find_proposal(0) is None
     notice = ProposalNotice("giver", proposal, ids)
     assert hearer.relays(notice)
     hearer.hears(notice, "forwarder")
-    assert hearer.state.find_set(content) == [tx.tx_id]
-    assert hearer.state.ballots.find_holders(content.set_root) == ("giver", "forwarder")
-    reply = await hearer.server.answer(GetSet(content.set_root, 0), "asker")
-    assert reply == SetIds(content.set_root, 0, ids)
+    assert hearer.state.find_set(plan) == [tx.tx_id]
+    assert hearer.state.ballots.find_holders(plan.set_root) == ("giver", "forwarder")
+    reply = await hearer.server.answer(GetSet(plan.set_root, 0), "asker")
+    assert reply == SetIds(plan.set_root, 0, ids)
     none = await hearer.server.answer(GetSet(bytes(32), 0), "asker")
     assert none == SetIds(bytes(32), 0, b"")
+
+
+async def test_a_proposal_whose_deals_take_the_room_travels_without_its_ids(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    giver = Hearer()
+    giver.state.accept([publish(giver.state, a_signer("bob"))], None)
+    proposal, _, ids = propose(giver.state)
+    size = len(encode_record(proposal))
+    for room, told in ((size + len(ids), ids), (size + len(ids) - 1, None), (0, None)):
+        monkeypatch.setattr("node.sync.gossip.PROPOSAL_BYTES_MAX", room)
+        giver.gossip.tell_word_nowait(proposal)
+        notice = decode_gossip_message(giver.gossip._notices.pop())
+        assert notice == ProposalNotice("", proposal, told)
+    longest = ProposalNotice("x" * 128, proposal, ids)
+    overhead = len(encode_message(longest)) - size - len(ids)
+    assert PROPOSAL_BYTES_MAX + overhead <= GOSSIP_BYTES_MAX
+
+
+async def test_a_deal_is_relayed_once_and_a_bad_one_never_nor_any_other_of_its_dealer() -> None:
+    hearer = Hearer()
+    state = hearer.state
+    good, other = deal(state, ALICE), deal(state, a_signer("bob"))
+    unsigned = replace(other, shares=good.shares)
+    signature = a_signer("bob").sign(compute_deal_hash(state.network, unsigned))
+    for bad in (
+        replace(good, dealer=other.dealer),
+        replace(good, epoch=3),
+        unsigned,
+        replace(unsigned, signature=signature),
+    ):
+        assert not hearer.relays(DealNotice(bad))
+    assert hearer.relays(DealNotice(good))
+    assert not hearer.relays(DealNotice(good))
+    assert not hearer.relays(DealNotice(other)), "he signed a bad one: looking at more is dear"
+    assert state.ballots.box.secrets.offered == {ALICE.address: good}
+    proposal = propose(state)[0]
+    assert hearer.relays(ProposalNotice("", proposal, None)), "a proposal may bring it yet"
+    assert state.ballots.box.find_proposal(0) == proposal
+
+
+async def test_where_nothing_was_dealt_nobody_deals_or_opens() -> None:
+    hearer = Hearer(a_genesis())
+    assert not hearer.relays(DealNotice(deal(hearer.state, ALICE)))
+    opening = build_opening(hearer.state.network, 1, [], GENESIS.sealers, ALICE)
+    assert opening is not None
+    for one in (hearer, Hearer()):
+        assert not one.relays(OpeningNotice(opening))
 
 
 async def test_who_contradicts_itself_is_told_of_everywhere_and_kept_over_a_restart() -> None:
     hearer = Hearer()
     state = hearer.state
-    content = propose(state)[1]
-    value = compute_seal_hash(state.network, content)
+    value = compute_plan_hash(state.network, propose(state)[1])
     other = sign_ballot(state.network, 1, 0, Step.PREVOTE, value, ALICE)
     assert hearer.relays(BallotNotice(say(state)))
     assert hearer.relays(BallotNotice(other))
@@ -163,7 +229,7 @@ async def test_a_sealer_that_floods_is_relayed_up_to_a_bound_and_others_are_not_
 async def test_one_seal_is_relayed_and_not_every_quorum_of_its_signatures() -> None:
     hearer = Hearer()
     state = hearer.state
-    content = propose(state)[1]
+    content = conclude(state, propose(state)[1])
     votes = sorted(
         (sign_seal(state.network, content, one) for one in SIGNERS.values()),
         key=lambda vote: vote.sealer,
@@ -194,17 +260,20 @@ async def test_a_word_does_not_wait_for_transactions_to_travel_with(
     hearer = Hearer(delay_s=10.0)
     wire: Any = Wire()
     state = hearer.state
-    seal_vote = SealVote(state.draft(0), sign_seal(state.network, state.draft(0), ALICE))
+    content = conclude(state, propose(state)[1])
+    seal_vote = SealVote(content, sign_seal(state.network, content, ALICE))
+    dealt = deal(state, ALICE)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hearer.gossip.run_out, wire)
         begun_s = trio.current_time()
         hearer.gossip.tell_nowait([publish(state, a_signer("bob"))])
         await trio.sleep(1)
-        for word in (say(state), propose(state)[0], seal_vote):
+        for word in (say(state), propose(state)[0], seal_vote, dealt):
             hearer.gossip.tell_word_nowait(word)
         await trio.sleep(1)
         kinds = [type(message).__name__ for _, message in wire.heard]
-        assert sorted(kinds) == ["BallotNotice", "ProposalNotice", "SealVoteNotice", "Transactions"]
+        words = ["BallotNotice", "DealNotice", "ProposalNotice", "SealVoteNotice"]
+        assert sorted(kinds) == [*words, "Transactions"]
         assert {at_s - begun_s for at_s, _ in wire.heard} == {1.0}
         nursery.cancel_scope.cancel()
     assert SealVoteNotice(seal_vote) in [message for _, message in wire.heard]

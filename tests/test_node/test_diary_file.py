@@ -1,5 +1,6 @@
 """The sealer's diary: whole or not at all, private, and never taken for another."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from protocol.agreement_effects import Diary
 from protocol.ballots import Step
 from protocol.seals import compute_set_root
 from storage.errors import Full
-from tests.support.agreeing import EPOCH, VALUES, Member, a_ballot, a_content, a_proposal
+from tests.support.agreeing import EPOCH, OPENINGS, VALUES, Member, a_ballot, a_plan, a_proposal
 from tests.support.builders import a_hash
 from tests.support.exploring import back
 
@@ -24,6 +25,7 @@ def a_diary() -> Diary:
     for step in (Step.PREVOTE, Step.PRECOMMIT):
         for place in (1, 2, 3):
             member.hear(a_ballot(place, 0, step, VALUES[0]))
+    member.hear(OPENINGS[1])
     diary = member.agreement.diary
     assert diary.locked is not None
     assert diary.decision is not None
@@ -54,10 +56,10 @@ def test_what_was_written_last_is_read_after_a_restart(tmp_path: Path) -> None:
 def test_sets_that_the_diary_names_come_back_by_their_roots(tmp_path: Path) -> None:
     ids = sorted(a_hash(str(number)) for number in range(3))
     root = compute_set_root(ids)
-    content = replace(a_content(VALUES[0]), set_root=root, count=3)
+    plan = replace(a_plan(VALUES[0]), set_root=root, count=3)
     backed = back((0, VALUES[0]))
     assert backed is not None
-    diary = Diary(EPOCH, 1, locked=replace(backed, content=content))
+    diary = Diary(EPOCH, 1, locked=replace(backed, plan=plan))
     file = DiaryFile(tmp_path / "own" / "diary")
     file.write(diary, {root: ids, a_hash("another"): [a_hash("x")]})
     assert read_again(tmp_path / "own" / "diary") == (diary, {root: ids})
@@ -121,3 +123,16 @@ def test_a_disk_that_cannot_be_written_is_told_before_anything_is_sent(
     with pytest.raises(Full):
         file.write(Diary(EPOCH, 1), {})
     assert file.read() == (Diary(EPOCH, 0), {})
+
+
+def test_a_diary_of_an_earlier_release_says_nothing_and_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "own" / "diary"
+    DiaryFile(path).write(Diary(EPOCH, 0), {})
+    written = path.with_name("diary.1")
+    body = (7).to_bytes(8, "big") + b"what was a diary then"
+    written.write_bytes(hashlib.sha256(b"minesync/diary/1" + body).digest() + body)
+    assert read_again(path) is None
+    file = DiaryFile(path)
+    file.write(a_diary(), {})
+    assert read_again(path) == (a_diary(), {})
+    assert path.with_name("diary.0").stat().st_size > 0, "in the other place"

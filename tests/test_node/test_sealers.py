@@ -8,8 +8,10 @@ import trio
 from trio.testing import MockClock
 
 from node.clock import SystemClock
+from node.diary_file import DiaryFile
 from node.rpc.sealing_view import show_sealing
 from node.transport.memory import MemoryTransport
+from protocol.agreement_effects import Diary
 from protocol.ballots import (
     Ballot,
     Proposal,
@@ -27,9 +29,14 @@ from protocol.messages import (
     encode_message,
     pack_ids,
 )
-from protocol.seals import compute_seal_hash, sign_seal
+from protocol.plan import complete, compute_plan_hash
+from protocol.seals import sign_seal
+from protocol.secret_box import SecretBox
 from protocol.tables import ACCOUNTS
 from protocol.transactions import sign_transaction
+from storage.memory import MemoryEngine
+from storage.replay import replay
+from storage.store import Store
 from tests.support.chains import a_header
 from tests.support.council import EPOCH_S, SEALERS, Council, a_council
 from tests.support.peers import a_signer, some_terms
@@ -58,6 +65,9 @@ async def test_four_sealers_end_epoch_after_epoch_together(
         assert council.check_one_history() >= 6
         assert all(is_sealed(council, name, tx_id) for name in SEALERS)
         assert len(council.read_seal("alice", 5).votes) >= 3
+        secrets = [council.read_seal("alice", epoch).content.secret for epoch in range(1, 7)]
+        assert secrets[0] is None, "nobody could deal before the first"
+        assert len(set(secrets)) == 6
         shown = show_sealing(council.seats["carol"].peer.state)
         assert shown["quorum"] == 3
         assert sum(item["signed_last"] for item in shown["items"]) >= 3
@@ -85,6 +95,64 @@ async def test_seals_go_on_without_one_stop_without_two_and_resume(
         await council.wait_for(stopped_at + 10)
         assert council.check_one_history() >= stopped_at + 10
         assert is_sealed(council, "dave", tx_id)
+
+
+async def test_a_sealer_that_opens_nothing_and_one_that_deals_nothing_delay_nobody(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, dealt, opened = a_signer("dave"), SecretBox.deal, SecretBox.open
+    monkeypatch.setattr(
+        SecretBox,
+        "deal",
+        lambda self, signer: None if signer.address == silent.address else dealt(self, signer),
+    )
+    monkeypatch.setattr(
+        SecretBox,
+        "open",
+        lambda self, signer: None if signer.address == silent.address else opened(self, signer),
+    )
+    async with a_council(tmp_path) as council:
+        await council.start()
+        begun_s = trio.current_time()
+        await council.wait_for(6)
+        assert trio.current_time() - begun_s < 7 * EPOCH_S
+        council.check_one_history()
+        assert council.read_seal("alice", 6).content.secret is not None
+
+
+async def test_who_only_has_the_journal_comes_to_the_same_state_with_the_secrets_of_its_seals(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_council(tmp_path, watchers=("erin",)) as council:
+        await council.start()
+        for place in range(4):
+            await publish(council, "bob", f"Task {place}")
+            await council.wait_for(place + 2)
+        store = council.seats["erin"].peer.state.store
+        again = Store(MemoryEngine(), council.genesis)
+        assert replay(store.journal, again).stopped is None
+        assert again.head.epoch == store.head.epoch >= 5
+        assert again.head.state_root == store.head.state_root
+
+
+async def test_deals_that_all_have_forgotten_come_again_from_their_dealers(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_council(tmp_path) as council:
+        await council.start()
+        await council.wait_for(3)
+        names = sorted(council.running)
+        await council.kill(*names)
+        for name in names:
+            seat = council.seats[name]
+            # What is left is as of the last seal: the diary of its epoch, without what was dealt.
+            diary = DiaryFile(None)
+            epoch = Store(seat.engine, council.genesis).head.epoch
+            diary.write(Diary(epoch + 1, 0), {})
+            seat.diary = diary
+            await council.start(name)
+        await council.wait_for(6)
+        council.check_one_history()
 
 
 async def test_a_cut_in_halves_stops_both_and_neither_forks(
@@ -299,17 +367,21 @@ class TwoFaced:
         state, network = self.peer.state, self.council.genesis.network
         box = state.ballots.box
         # The same set at another time: whoever folds it finds nothing wrong with it.
-        content = state.draft(time_ms)
-        value = compute_seal_hash(network, content)
+        plan = state.draft(time_ms, box.secrets.choose_deals() or ())
+        value = compute_plan_hash(network, plan)
 
         def sign(step: Step) -> Ballot:
             return sign_ballot(network, box.epoch, number, step, value, self.signer)
 
         words: list[object] = []
         if choose_proposer(box.sealers, box.epoch, number) == self.signer.address:
-            ids = pack_ids(state.find_set(content) or ())
-            words.append(ProposalNotice("", Proposal(sign(Step.PROPOSE), content, None), ids))
+            ids = pack_ids(state.find_set(plan) or ())
+            words.append(ProposalNotice("", Proposal(sign(Step.PROPOSE), plan, None), ids))
         words += [BallotNotice(sign(Step.PREVOTE)), BallotNotice(sign(Step.PRECOMMIT))]
+        # Of the secret he knows nothing yet, so he makes one up.
+        secret = bytes(32) if box.secrets.is_needed else None
+        root = state.fold(plan.set_root, secret).state_root
+        content = complete(network, plan, secret, root)
         return [*words, SealVoteNotice(SealVote(content, sign_seal(network, content, self.signer)))]
 
 

@@ -12,24 +12,35 @@ from protocol.agreement_effects import (
     Effect,
     Examine,
     Finish,
+    Fold,
     Schedule,
     Tell,
     Verdict,
 )
 from protocol.ballot_box import BallotBox
 from protocol.ballots import Ballot, Proposal, SealVote, Step
+from protocol.plan import complete
 from protocol.seals import check_seal, compute_sealers_hash, sign_seal
+from protocol.secret_box import SecretBox
+from protocol.sharing import Opening
 from tests.support.agreeing import (
+    AGREED,
+    DEALT,
     EPOCH,
     NETWORK,
+    OFFERED,
+    OPENINGS,
     PREV,
     SEALERS,
+    SECRET,
     SIGNERS,
     VALUES,
     Assembly,
     Member,
     a_ballot,
+    a_box,
     a_content,
+    a_plan,
     a_proposal,
     find_contradictions,
     list_lies,
@@ -38,6 +49,7 @@ from tests.support.agreeing import (
     scramble,
     value_of,
 )
+from tests.support.builders import a_hash, a_signer, an_address
 from tests.support.exploring import back
 
 ONE, TWO = VALUES
@@ -77,10 +89,13 @@ def test_two_of_four_never_decide() -> None:
 def test_one_sealer_alone_decides_at_once_and_says_each_thing_once() -> None:
     alone = SIGNERS[0]
     sealers = (alone.address,)
-    content = replace(a_content(ONE), sealers_next=compute_sealers_hash(sealers))
+    plan = replace(a_plan(ONE), sealers_next=compute_sealers_hash(sealers), deals=())
     agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, sealers, sealers), alone)
     assert Build(0) in agreement.start()
-    effects = agreement.offer(0, content)
+    effects = agreement.offer(0, plan)
+    assert effects.pop() == Fold(plan, None), "nobody has a secret from himself"
+    content = complete(NETWORK, plan, None, a_hash("state"))
+    effects += agreement.conclude(plan, content.state_root)
     words = [effect.message for effect in effects if isinstance(effect, Tell)]
     assert [type(word) for word in words] == [Proposal, Ballot, Ballot, SealVote]
     assert isinstance(effects[-1], Finish)
@@ -112,7 +127,7 @@ def lock(member: Member, number: int, name: str) -> None:
             member.hear(a_ballot(place, number, Step.PREVOTE, name))
     locked = member.agreement.diary.locked
     assert locked is not None
-    assert (locked.quorum.round, locked.content) == (number, a_content(name))
+    assert (locked.quorum.round, locked.plan) == (number, a_plan(name))
 
 
 def move_on(member: Member, number: int) -> None:
@@ -131,7 +146,7 @@ def test_a_lock_survives_a_restart() -> None:
     lock(member, 0, ONE)
     said = list(member.sent)
     member.restart()
-    assert member.sent[len(said) :] == [said[-2], said[-1]], "the same words again, no new ones"
+    assert sorted(map(repr, member.sent[len(said) :])) == sorted(map(repr, said)), "nothing new"
     member.hear(a_proposal(proposer_of(1), 1, TWO))
     for place in (1, 2):
         member.hear(a_ballot(place, 1, Step.PREVOTE, TWO))
@@ -168,12 +183,12 @@ def test_a_sealer_that_was_killed_says_nothing_else_in_a_step_it_spoke_in() -> N
 
 
 def test_what_it_cannot_verify_it_does_not_vote_for() -> None:
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
+    agreement = Agreement(a_box(), SIGNERS[0])
     agreement.start()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
     effects = agreement.advance()
-    assert effects == [Examine(a_content(ONE))], "it looks first"
-    assert list_said(agreement.judge(a_content(ONE), Verdict.ILLEGAL)) == [(Step.PREVOTE, None)]
+    assert effects == [Examine(a_plan(ONE))], "it looks first"
+    assert list_said(agreement.judge(a_plan(ONE), Verdict.ILLEGAL)) == [(Step.PREVOTE, None)]
 
 
 def list_said(effects: list[Effect]) -> list[tuple[Step, bytes | None]]:
@@ -182,35 +197,37 @@ def list_said(effects: list[Effect]) -> list[tuple[Step, bytes | None]]:
 
 
 def test_a_set_that_never_arrives_is_voted_down_after_the_time_out() -> None:
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
+    agreement = Agreement(a_box(), SIGNERS[0])
     agreement.start()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
     agreement.advance()
     assert list_said(agreement.expire(Step.PROPOSE, 0)) == [(Step.PREVOTE, None)]
 
 
-def test_another_root_that_a_proposer_claims_is_refused_and_that_a_quorum_claims_is_an_alarm() -> (
-    None
-):
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[0])
-    agreement.start()
-    content = a_content(ONE)
-    agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
-    agreement.advance()
-    effects = agreement.judge(content, Verdict.OTHER_ROOT)
-    assert list_said(effects) == [(Step.PREVOTE, None)]
-    for place in (1, 2):
-        agreement.box.add(a_ballot(place, 0, Step.PREVOTE, ONE))
-        effects += agreement.advance()
-    assert Dissent(content) not in effects
-    agreement.box.add(a_ballot(3, 0, Step.PREVOTE, ONE))
-    assert Dissent(content) in agreement.advance()
-    assert Dissent(content) not in agreement.advance(), "told once"
+def test_another_root_that_one_signed_is_his_own_and_that_two_signed_is_an_alarm() -> None:
+    member = Member(0, ONE)
+    agreement, plan = member.agreement, a_plan(ONE)
+    lock(member, 0, ONE)
+    for place in (1, 2, 3):
+        agreement.box.add(a_ballot(place, 0, Step.PRECOMMIT, ONE))
+    agreement.box.add(OPENINGS[1])
+    assert agreement.advance()[-1] == Fold(plan, SECRET)
+    signed = a_content(ONE)
+    agreement.box.add(SealVote(signed, sign_seal(NETWORK, signed, SIGNERS[1])))
+    effects = agreement.conclude(plan, a_hash("another state"))
+    dissent = Dissent(signed, a_hash("another state"))
+    assert isinstance(effects[-1], Tell), "it signs what it found"
+    assert dissent not in effects
+    agreement.box.add(SealVote(signed, sign_seal(NETWORK, signed, SIGNERS[2])))
+    assert dissent in agreement.advance()
+    assert dissent not in agreement.advance(), "told once"
+    agreement.box.add(SealVote(signed, sign_seal(NETWORK, signed, SIGNERS[3])))
+    assert isinstance(agreement.advance()[-1], Finish), "the others need it for nothing"
 
 
 def test_who_renounced_votes_against_everything_and_proposes_nothing() -> None:
     place = proposer_of(1)
-    agreement = Agreement(BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS), SIGNERS[place])
+    agreement = Agreement(a_box(), SIGNERS[place])
     agreement.start()
     agreement.renounce()
     agreement.box.add(a_proposal(proposer_of(0), 0, ONE))
@@ -225,7 +242,10 @@ def test_whoever_hears_two_signatures_of_four_signs_too_and_one_is_not_enough() 
     member.hear(signed[0])
     assert member.agreement.decided is None
     member.hear(next(word for word in list_lies(3, 0) if isinstance(word, SealVote)))
-    assert member.agreement.decided == signed[0].content
+    assert member.agreement.decided is None, "of what it does not know it cannot keep the deals"
+    member.hear(a_proposal(proposer_of(0), 0, ONE))
+    assert member.agreement.decided == a_plan(ONE)
+    member.hear(OPENINGS[2])
     assert isinstance(member.sent[-1], SealVote)
     assert member.seal is not None
 
@@ -247,3 +267,106 @@ def test_a_decision_is_shown_again_after_a_restart_to_those_who_missed_it() -> N
     assembly.settle()
     assert assembly.decided() == {value_of(ONE)}
     assert all(one.seal is not None for one in assembly.members.values())
+
+
+def list_opened(member: Member) -> list[object]:
+    return [word for word in member.sent if isinstance(word, Opening)]
+
+
+def test_nobody_opens_a_share_before_the_plan_is_decided() -> None:
+    member = Member(0, ONE)
+    lock(member, 0, ONE)
+    member.hear(OPENINGS[1])
+    for place in (1, 2):
+        member.hear(a_ballot(place, 0, Step.PRECOMMIT, ONE))
+        is_decided = member.agreement.decided is not None
+        assert bool(list_opened(member)) == is_decided == (place == 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_under_any_schedule_nobody_knows_the_secret_before_somebody_honest_knows_the_decision(
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    liar = rng.randrange(4)
+    assembly = Assembly([place for place in range(4) if place != liar])
+    decided: set[int] = set()
+    moments: set[tuple[bool, bool]] = set()
+
+    def look() -> None:
+        members = assembly.members.values()
+        decided.update(one.place for one in members if one.agreement.decided is not None)
+        opened = {place for place in assembly.members if list_opened(assembly.members[place])}
+        assert opened <= decided, "not even who is to be the first"
+        # All that was ever said, and the liar's own share: what a coalition of liars holds.
+        known = a_box()
+        for word in (*(word for one in members for word in list_opened(one)), OPENINGS[liar]):
+            known.add(word)
+        is_known = known.secrets.find_secret() is not None
+        assert is_known == bool(opened)
+        moments.add((is_known, bool(decided)))
+
+    scramble(assembly, rng, 250, list_lies(liar, 6), look)
+    assert (True, False) not in moments
+    assert (False, False) in moments
+
+
+@pytest.mark.parametrize("silent", range(4))
+def test_who_withholds_his_opening_changes_nothing(
+    silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loud = Assembly()
+    loud.settle()
+    assembly = Assembly()
+    say = SecretBox.open
+    monkeypatch.setattr(
+        SecretBox,
+        "open",
+        lambda self, signer: None if signer is SIGNERS[silent] else say(self, signer),
+    )
+    assembly.settle()
+    seals = [one.seal for one in (*assembly.members.values(), *loud.members.values())]
+    assert all(seal is not None for seal in seals)
+    assert {seal.content for seal in seals if seal is not None} == {seals[0] and seals[0].content}
+    assert seals[0] is not None
+    assert seals[0].content.secret == SECRET
+
+
+def test_a_proposer_waits_for_deals_of_which_one_is_honest() -> None:
+    place = proposer_of(0)
+    agreement = Agreement(a_box(), SIGNERS[place])
+    assert Build(0) not in agreement.start()
+    assert OFFERED[place] in agreement.box.show().deals, "his own is one"
+    agreement.box.add(OFFERED[(place + 1) % 4])
+    assert Build(0) in agreement.advance()
+
+
+def test_a_sealer_deals_once_and_again_the_same_after_a_restart() -> None:
+    agreement = Agreement(a_box(), SIGNERS[0])
+    assert agreement.deal() == [Tell(OFFERED[0])]
+    assert agreement.deal() == []
+    assert Tell(OFFERED[0]) in Agreement(a_box(), SIGNERS[0], agreement.diary).start()
+
+
+def test_who_seals_the_next_epoch_only_deals_for_it_and_says_nothing_else() -> None:
+    before = tuple(sorted((*SEALERS[:3], an_address("mallory"))))
+    box = BallotBox(NETWORK, EPOCH, PREV, before, SEALERS)
+    assert Agreement(box, SIGNERS[3]).start() == [Tell(OFFERED[3])]
+    leaving = Agreement(BallotBox(NETWORK, EPOCH, PREV, before, SEALERS), a_signer("mallory"))
+    effects = leaving.start()
+    assert not any(isinstance(effect, Tell) for effect in effects)
+    assert Schedule(Step.PROPOSE, 0) in effects, "but seals with the others"
+
+
+def test_the_deals_of_an_epoch_come_back_from_the_diary_or_from_their_dealers() -> None:
+    lost = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
+    Agreement(lost, SIGNERS[0]).start()
+    assert lost.secrets.list_agreed() == (), "none of them was his"
+    diary = Agreement(a_box(), SIGNERS[0])
+    diary.advance()
+    Agreement(lost, SIGNERS[0], diary.diary).start()
+    assert lost.secrets.find_agreed() == DEALT
+    empty = BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS, AGREED)
+    for place in (1, 2):
+        Agreement(empty, SIGNERS[place]).start()
+    assert empty.secrets.find_agreed() == DEALT

@@ -29,14 +29,14 @@ class Forgetful(Agreement):
     """Votes for whatever is proposed, locked or not."""
 
     def _may_prevote(self, proposal: Proposal) -> bool:
-        return self._is_sound(proposal.content)
+        return self._is_sound(proposal.plan)
 
 
 class Credulous(Agreement):
     """Takes any polka for a reason to give up its lock, however old."""
 
     def _may_prevote(self, proposal: Proposal) -> bool:
-        is_shown = proposal.polka is not None and self._is_sound(proposal.content)
+        is_shown = proposal.polka is not None and self._is_sound(proposal.plan)
         return is_shown or super()._may_prevote(proposal)
 
 

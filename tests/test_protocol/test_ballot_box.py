@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.ballot_box import ROUNDS_KEPT, BallotBox
+from protocol.ballot_box import ROUNDS_KEPT
 from protocol.ballots import (
     PROPOSALS_PER_ROUND_MAX,
-    SET_IDS_MAX,
     SHOWN_ROUNDS,
     Backed,
     Ballot,
@@ -19,18 +18,21 @@ from protocol.ballots import (
     sign_ballot,
 )
 from protocol.errors import Rejected
-from protocol.seals import SealContent, Vote, compute_seal_hash, sign_seal
+from protocol.plan import SET_IDS_MAX, Plan, compute_plan_hash
+from protocol.seals import SealContent, Vote, sign_seal
 from tests.support.agreeing import (
     EPOCH,
     NETWORK,
-    PREV,
+    OFFERED,
+    OPENINGS,
     SEALERS,
     SIGNERS,
     VALUES,
     a_ballot,
+    a_box,
     a_content,
+    a_plan,
     a_proposal,
-    list_shown,
     proposer_of,
     value_of,
 )
@@ -41,24 +43,22 @@ ONE, TWO = VALUES
 FIRST = proposer_of(0)
 
 
-def a_box() -> BallotBox:
-    return BallotBox(NETWORK, EPOCH, PREV, SEALERS, SEALERS)
-
-
 def a_seal_vote(place: int, content: SealContent) -> SealVote:
     return SealVote(content, sign_seal(NETWORK, content, SIGNERS[place]))
 
 
-def propose(content: SealContent, number: int = 0) -> Proposal:
-    """Return a proposal of whatever content, rightly signed."""
-    value = compute_seal_hash(NETWORK, content)
+def propose(plan: Plan, number: int = 0) -> Proposal:
+    """Return a proposal of whatever plan, rightly signed."""
+    value = compute_plan_hash(NETWORK, plan)
     signer = SIGNERS[proposer_of(number)]
-    return Proposal(sign_ballot(NETWORK, EPOCH, number, Step.PROPOSE, value, signer), content, None)
+    return Proposal(sign_ballot(NETWORK, EPOCH, number, Step.PROPOSE, value, signer), plan, None)
 
 
 PREVOTE = a_ballot(0, 0, Step.PREVOTE, ONE)
 PROPOSAL = a_proposal(FIRST, 0, ONE)
+PLAN = a_plan(ONE)
 CONTENT = a_content(ONE)
+FORGED = replace(OFFERED[1], proof=OFFERED[0].proof)
 STRANGER = sign_ballot(NETWORK, EPOCH, 0, Step.PREVOTE, value_of(ONE), a_signer("mallory"))
 OTHER_EPOCH = sign_ballot(NETWORK, EPOCH + 1, 0, Step.PREVOTE, value_of(ONE), SIGNERS[0])
 POLKA = back((0, ONE))
@@ -76,13 +76,18 @@ LATER = a_proposal(proposer_of(1), 1, ONE)
         (STRANGER, "ballot_sealer"),
         (OTHER_EPOCH, "ballot_epoch"),
         (PROPOSAL.ballot, "ballot_step"),
-        (replace(PROPOSAL, content=a_content(TWO)), "proposal_value"),
+        (replace(PROPOSAL, plan=a_plan(TWO)), "proposal_value"),
         (replace(PROPOSAL, ballot=a_ballot(FIRST, 0, Step.PREVOTE, ONE)), "proposal_step"),
         (a_proposal((FIRST + 1) % 4, 0, ONE), "proposal_turn"),
-        (propose(replace(CONTENT, epoch=EPOCH + 1)), "proposal_content"),
-        (propose(replace(CONTENT, prev=a_hash("elsewhere"))), "proposal_content"),
-        (propose(replace(CONTENT, sealers_next=a_hash("others"))), "proposal_content"),
-        (propose(replace(CONTENT, count=SET_IDS_MAX + 1)), "proposal_content"),
+        (propose(replace(PLAN, epoch=EPOCH + 1)), "proposal_content"),
+        (propose(replace(PLAN, prev=a_hash("elsewhere"))), "proposal_content"),
+        (propose(replace(PLAN, sealers_next=a_hash("others"))), "proposal_content"),
+        (propose(replace(PLAN, count=SET_IDS_MAX + 1)), "proposal_content"),
+        (propose(replace(PLAN, deals=OFFERED[:1])), "proposal_deals"),
+        (propose(replace(PLAN, deals=OFFERED[:3])), "proposal_deals"),
+        (propose(replace(PLAN, deals=OFFERED[1::-1])), "proposal_deals"),
+        (propose(replace(PLAN, deals=OFFERED[:1] * 2)), "proposal_deals"),
+        (propose(replace(PLAN, deals=(OFFERED[0], FORGED))), "deal_signature"),
         (replace(PROPOSAL, polka=POLKA.quorum), "proposal_polka"),
         (replace(LATER, polka=Quorum(0, POLKA.quorum.votes[:2])), "quorum_short"),
         (replace(LATER, polka=Quorum(0, POLKA.quorum.votes[::-1])), "quorum_votes"),
@@ -93,6 +98,10 @@ LATER = a_proposal(proposer_of(1), 1, ONE)
         (POLKA, "quorum_signature"),
         (replace(a_seal_vote(0, CONTENT), content=a_content(TWO)), "seal_signature"),
         (a_seal_vote(0, replace(CONTENT, epoch=EPOCH + 1)), "proposal_content"),
+        (a_seal_vote(0, replace(CONTENT, sharing=None)), "seal_sharing"),
+        (FORGED, "deal_signature"),
+        (replace(OPENINGS[0], epoch=EPOCH + 1), "opening_epoch"),
+        (replace(OPENINGS[0], sealer=SEALERS[1]), "opening_signature"),
         (DoubleBallot(PREVOTE, PREVOTE), "double_ballot"),
         (DoubleBallot(PREVOTE, a_ballot(1, 0, Step.PREVOTE, TWO)), "double_ballot"),
         (DoubleBallot(PREVOTE, replace(PREVOTE, value=value_of(TWO))), "double_ballot"),
@@ -117,6 +126,8 @@ def test_what_no_sealer_said_of_this_epoch_stays_out(word: object, code: str) ->
         replace(LATER, polka=POLKA.quorum),
         a_seal_vote(0, CONTENT),
         DoubleBallot(PREVOTE, a_ballot(0, 0, Step.PREVOTE, TWO)),
+        OFFERED[3],
+        OPENINGS[3],
     ],
     ids=lambda word: type(word).__name__,
 )
@@ -141,29 +152,29 @@ def test_a_sealer_that_says_two_things_is_counted_once_and_convicted() -> None:
     assert not box.add(box.doubles[SEALERS[0]])
 
 
-def test_a_proposer_with_two_contents_is_convicted_and_both_are_kept() -> None:
+def test_a_proposer_with_two_plans_is_convicted_and_both_are_kept() -> None:
     box = a_box()
     box.add(PROPOSAL)
     assert box.add(a_proposal(FIRST, 0, TWO))
     assert SEALERS[FIRST] in box.doubles
-    assert box.find_content(value_of(ONE)) == a_content(ONE)
-    assert box.find_content(value_of(TWO)) == a_content(TWO)
+    assert box.find_plan(value_of(ONE)) == a_plan(ONE)
+    assert box.find_plan(value_of(TWO)) == a_plan(TWO)
     assert box.find_proposal(0) == PROPOSAL, "the first counts"
 
 
-def test_a_third_content_is_kept_only_if_two_sealers_voted_for_it() -> None:
-    contents = [replace(CONTENT, time_ms=number) for number in range(4)]
+def test_a_third_plan_is_kept_only_if_two_sealers_voted_for_it() -> None:
+    plans = [replace(PLAN, time_ms=number) for number in range(4)]
     box = a_box()
-    taken = [box.add(propose(content)) for content in contents]
+    taken = [box.add(propose(plan)) for plan in plans]
     assert taken == [True, True, False, False]
-    value = compute_seal_hash(NETWORK, contents[3])
+    value = compute_plan_hash(NETWORK, plans[3])
     for signer in SIGNERS[:2]:
         box.add(sign_ballot(NETWORK, EPOCH, 0, Step.PREVOTE, value, signer))
     forged = replace(PROPOSAL.ballot, value=value)
     with pytest.raises(Rejected, match="ballot_signature"):
-        box.add(replace(propose(contents[3]), ballot=forged))
-    assert box.add(propose(contents[3]))
-    assert box.find_content(value) == contents[3]
+        box.add(replace(propose(plans[3]), ballot=forged))
+    assert box.add(propose(plans[3]))
+    assert box.find_plan(value) == plans[3]
 
 
 def test_who_names_far_rounds_pushes_out_his_own_words_only() -> None:
@@ -197,7 +208,7 @@ def test_what_a_box_shows_brings_an_empty_one_to_the_same_and_keeps_its_bounds()
     shown = box.show()
     assert len(shown.proposals) <= SHOWN_ROUNDS * PROPOSALS_PER_ROUND_MAX
     other = a_box()
-    for word in list_shown(shown):
+    for word in shown.list_words():
         other.add(word)
     assert other.digest() == box.digest()
     assert other.find_seal() == box.find_seal()
@@ -210,16 +221,17 @@ def test_a_decision_needs_a_quorum_of_one_round_or_more_signatures_than_there_ar
         box.add(a_ballot(place, number, Step.PRECOMMIT, ONE))
     assert box.find_decided() is None, "precommits of two rounds do not add up"
     box.add(a_ballot(2, 0, Step.PRECOMMIT, ONE))
-    assert box.find_decided() == CONTENT
+    assert box.find_decided() == PLAN
     assert isinstance(box.decision, Backed)
     elsewhere = a_box()
     assert elsewhere.add(box.decision)
-    assert elsewhere.find_decided() == CONTENT
+    assert elsewhere.find_decided() == PLAN
     signed = a_box()
+    signed.add(PROPOSAL)
     signed.add(a_seal_vote(0, CONTENT))
     assert signed.find_decided() is None
     signed.add(a_seal_vote(1, CONTENT))
-    assert signed.find_decided() == CONTENT
+    assert signed.find_decided() == PLAN
     assert signed.find_seal() is None
     signed.add(a_seal_vote(3, CONTENT))
     seal = signed.find_seal()

@@ -38,6 +38,7 @@ from protocol.messages import (
     Ballots,
     Blob,
     Bye,
+    DealNotice,
     DoubleBallotNotice,
     EvidenceNotice,
     GetBallots,
@@ -49,6 +50,7 @@ from protocol.messages import (
     Hello,
     Ids,
     Items,
+    OpeningNotice,
     ProposalNotice,
     Ranges,
     SealedIds,
@@ -66,20 +68,34 @@ from protocol.messages import (
     pack_ids,
     unpack_ids,
 )
-from protocol.seals import SealContent, Vote
+from protocol.plan import Plan
+from protocol.seals import SealContent, Sharing, Vote
+from protocol.sharing import DEALS_MAX, Deal, Opening
 from protocol.transactions import WIRE_BYTES_MAX
 
 ID = bytes(range(32))
 STATUS = Status(7, ID, 3, bytes(16), ID)
-CONTENT = SealContent(8, ID, ID, 2, ID, ID, 0)
+DEAL = Deal(9, ID, ID * 2, ID * 2, ID * 3, bytes(64))
+PLAN = Plan(8, ID, ID, 2, ID, 0, (DEAL,))
+CONTENT = SealContent(8, ID, ID, 2, ID, ID, 0, Sharing(ID, ID * 2))
+OPENING = Opening(8, ID, ID * 2, ID * 2, bytes(64))
 VOTE = Vote(ID, bytes(64))
 PREVOTE = Ballot(8, 3, Step.PREVOTE, None, ID, bytes(64))
-PROPOSAL = Proposal(Ballot(8, 3, Step.PROPOSE, ID, ID, bytes(64)), CONTENT, Quorum(2, (VOTE, VOTE)))
+PROPOSAL = Proposal(Ballot(8, 3, Step.PROPOSE, ID, ID, bytes(64)), PLAN, Quorum(2, (VOTE, VOTE)))
 SEAL_VOTE = SealVote(CONTENT, VOTE)
 DOUBLE = DoubleBallot(PREVOTE, Ballot(8, 3, Step.PREVOTE, ID, ID, bytes(64)))
-SHOWN = Shown((PROPOSAL,), (PREVOTE,), (SEAL_VOTE,), Backed(CONTENT, Quorum(2, (VOTE,))), (DOUBLE,))
+SHOWN = Shown(
+    *((PROPOSAL,), (PREVOTE,), (SEAL_VOTE,), Backed(PLAN, Quorum(2, (VOTE,))), (DOUBLE,)),
+    *((DEAL,), (OPENING,)),
+)
 FULL = Quorum(ROUND_MAX, (VOTE,) * SEALERS_MAX)
-"""A quorum of everybody, in the largest network there is."""
+"""A quorum of everybody, in the largest network there is; what follows is of it, too."""
+FULL_DEAL = replace(
+    DEAL, commitments=ID * SEALERS_MAX, shares=ID * SEALERS_MAX, proof=ID * (1 + SEALERS_MAX)
+)
+FULL_PLAN = replace(PLAN, deals=(FULL_DEAL,) * DEALS_MAX)
+FULL_PROPOSAL = replace(PROPOSAL, plan=FULL_PLAN, polka=FULL)
+FULL_SEAL_VOTE = SealVote(replace(CONTENT, sharing=Sharing(ID, ID * DEALS_MAX)), VOTE)
 STREAM = (
     Hello(1, bytes(8), "minesync", STATUS),
     STATUS,
@@ -109,6 +125,8 @@ GOSSIP = (
     ProposalNotice("peer", PROPOSAL, ID * 2),
     SealVoteNotice(SEAL_VOTE),
     DoubleBallotNotice(DOUBLE),
+    DealNotice(DEAL),
+    OpeningNotice(OPENING),
 )
 
 
@@ -209,11 +227,13 @@ def test_the_largest_of_each_fits_its_frame() -> None:
         Ballots(
             8,
             Shown(
-                (replace(PROPOSAL, polka=FULL),) * SHOWN_ROUNDS * PROPOSALS_PER_ROUND_MAX,
+                (FULL_PROPOSAL,) * SHOWN_ROUNDS * PROPOSALS_PER_ROUND_MAX,
                 (replace(PREVOTE, value=ID, round=ROUND_MAX),) * (2 * SHOWN_ROUNDS * SEALERS_MAX),
-                (SEAL_VOTE,) * SEALERS_MAX,
-                Backed(CONTENT, FULL),
+                (FULL_SEAL_VOTE,) * SEALERS_MAX,
+                Backed(FULL_PLAN, FULL),
                 (DOUBLE,) * SEALERS_MAX,
+                (FULL_DEAL,) * (2 * DEALS_MAX),
+                (replace(OPENING, shares=ID * DEALS_MAX),) * DEALS_MAX,
             ),
         ),
         SetIds(ID, 0, bytes(32 * PACKED_IDS_MAX)),
@@ -226,6 +246,8 @@ def test_the_largest_of_each_fits_its_frame() -> None:
         EvidenceNotice(bytes(2 * WIRE_BYTES_MAX + 64)),
         Announcement("x" * 128, bytes(32 * GOSSIP_SEAL_IDS_MAX)),
         ProposalNotice("x" * 128, replace(PROPOSAL, polka=FULL), bytes(32 * GOSSIP_SEAL_IDS_MAX)),
+        ProposalNotice("x" * 128, FULL_PROPOSAL, None),
+        SealVoteNotice(FULL_SEAL_VOTE),
     )
     assert all(len(encode_message(notice)) <= GOSSIP_BYTES_MAX for notice in notices)
     assert all(decode_gossip_message(encode_message(notice)) == notice for notice in notices)

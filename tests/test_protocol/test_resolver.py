@@ -207,7 +207,7 @@ def test_the_beacon_covers_transactions_and_evidence() -> None:
     place = (an_address("eve"), 3)
     epoch = build_epoch(5, SealedSet(a_hash("before"), (tx,), (place,)))
     ids = [tx.tx_id, compute_evidence_id(*place)]
-    assert epoch.beacon == compute_beacon(a_hash("before"), compute_set_root(ids))
+    assert epoch.beacon == compute_beacon(a_hash("before"), compute_set_root(ids), None)
     assert (epoch.number, epoch.transactions, epoch.evidence) == (5, (tx,), (place,))
 
 

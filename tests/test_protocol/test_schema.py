@@ -15,6 +15,7 @@ from protocol.schema import (
     AtMost,
     Between,
     Exactly,
+    Trailing,
     decode_record,
     encode_record,
     from_plain,
@@ -214,3 +215,20 @@ def test_a_class_that_has_no_byte_form_is_noticed_at_once() -> None:
 def test_the_terms_of_a_task_survive_their_bytes() -> None:
     terms = a_task()
     assert decode_record(TaskTerms, encode_record(terms)) == terms
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A record that gained a last field."""
+
+    small: int
+    late: Annotated[Point | None, Trailing()] = None
+
+
+def test_a_last_field_that_is_not_there_is_not_written_and_null_is_no_spelling_of_it() -> None:
+    for record, plain in ((Grown(7), [7]), (Grown(7, Point(1, 2)), [7, [1, 2]])):
+        assert to_plain(record) == plain
+        assert from_plain(Grown, plain) == record
+    for wrong in ([], [7, None], [7, [1, 2], 3], [7, [1]], [None], 7):
+        with pytest.raises(Rejected, match="field_"):
+            from_plain(Grown, wrong)

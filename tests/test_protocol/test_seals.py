@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol import codec
+from protocol.charter_records import SEALERS_MAX
 from protocol.errors import Rejected
 from protocol.merkle import compute_root
+from protocol.schema import decode_record, encode_record
 from protocol.seals import (
     SEAL_BYTES_MAX,
     Seal,
     SealContent,
+    Sharing,
     check_seal,
     compute_beacon,
     compute_quorum,
@@ -21,6 +25,7 @@ from protocol.seals import (
     compute_set_root,
     sign_seal,
 )
+from protocol.sharing import DEALS_MAX
 from tests.support.builders import a_hash, a_signer, an_address
 
 NETWORK = b"network!"
@@ -36,6 +41,7 @@ CONTENT = SealContent(
     state_root=a_hash("a state"),
     sealers_next=compute_sealers_hash(SEALERS),
     time_ms=1_700_000_000_000,
+    sharing=Sharing(a_hash("a secret"), a_hash("a deal") + a_hash("another deal")),
 )
 
 
@@ -64,8 +70,59 @@ def test_a_quorum_makes_a_seal() -> None:
 
 def test_a_seal_survives_its_bytes() -> None:
     assert Seal.from_bytes(SEAL.to_bytes()) == SEAL
-    full = Seal(CONTENT, SEAL.votes[:1] * 31)
+    sharing = Sharing(a_hash("a secret"), a_hash("a deal") * DEALS_MAX)
+    full = Seal(replace(CONTENT, sharing=sharing), SEAL.votes[:1] * SEALERS_MAX)
     assert len(full.to_bytes()) < SEAL_BYTES_MAX
+
+
+def test_a_seal_without_secrets_has_the_bytes_of_before_there_were_any() -> None:
+    content = replace(CONTENT, sharing=None)
+    plain = [
+        *(content.epoch, content.prev, content.set_root, content.count),
+        *(content.state_root, content.sealers_next, content.time_ms),
+    ]
+    assert encode_record(content) == codec.encode(plain)
+    assert decode_record(SealContent, codec.encode(plain)) == content
+    with pytest.raises(Rejected, match="field_shape"):
+        decode_record(SealContent, codec.encode([*plain, None]))
+
+
+DEAL = a_hash("a deal")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "sharing", "is_right"),
+    [
+        (7, Sharing(a_hash("a secret"), DEAL * 2), True),
+        (7, None, False),
+        (7, Sharing(None, DEAL * 2), False),
+        (7, Sharing(a_hash("a secret"), DEAL), False),
+        (7, Sharing(a_hash("a secret"), DEAL * 3), False),
+        (7, Sharing(a_hash("a secret"), (DEAL * 2)[:-1]), False),
+        (7, Sharing(a_hash("a secret"), b""), False),
+        (1, Sharing(None, DEAL * 2), True),
+        (1, Sharing(a_hash("a secret"), DEAL * 2), False),
+        (1, None, False),
+    ],
+)
+def test_where_one_may_lie_every_seal_but_the_first_has_a_secret_and_each_has_deals(
+    epoch: int, sharing: Sharing | None, is_right: bool
+) -> None:
+    seal = seal_by(*NAMES, content=replace(CONTENT, epoch=epoch, sharing=sharing))
+    if is_right:
+        assert check_seal(NETWORK, seal, PREV, epoch, SEALERS, SEALERS)
+    else:
+        with pytest.raises(Rejected, match="seal_sharing"):
+            check_seal(NETWORK, seal, PREV, epoch, SEALERS, SEALERS)
+
+
+@pytest.mark.parametrize("sharing", [CONTENT.sharing, Sharing(None, b"")])
+def test_where_nobody_is_assumed_to_lie_no_seal_has_a_secret(sharing: Sharing | None) -> None:
+    three = tuple(sorted(an_address(who) for who in NAMES[:3]))
+    content = replace(CONTENT, sealers_next=compute_sealers_hash(three), sharing=None)
+    assert check(seal_by(*NAMES[:3], content=content), three)
+    wrong = seal_by(*NAMES[:3], content=replace(content, sharing=sharing))
+    assert code_of(wrong, three) == "seal_sharing"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +139,7 @@ def test_how_many_must_sign(sealers: int, quorum: int) -> None:
 
 def test_one_sealer_is_enough_where_there_is_one() -> None:
     alone = (an_address("ada"),)
-    content = replace(CONTENT, sealers_next=compute_sealers_hash(alone))
+    content = replace(CONTENT, sealers_next=compute_sealers_hash(alone), sharing=None)
     assert check(seal_by("ada", content=content), alone)
 
 
@@ -145,10 +202,15 @@ def test_the_root_of_a_set_does_not_depend_on_its_order() -> None:
     assert compute_set_root(ids) == compute_set_root(reversed(ids)) == compute_root(sorted(ids))
 
 
-def test_the_beacon_changes_with_the_set_and_with_the_past() -> None:
+def test_the_beacon_changes_with_the_set_the_past_and_the_secret() -> None:
     roots = [compute_set_root([]), compute_set_root([a_hash("one")])]
-    beacons = {compute_beacon(prev, root) for prev in (PREV, bytes(32)) for root in roots}
-    assert len(beacons) == 4
+    beacons = {
+        compute_beacon(prev, root, secret)
+        for prev in (PREV, bytes(32))
+        for root in roots
+        for secret in (None, a_hash("a secret"), a_hash("another"))
+    }
+    assert len(beacons) == 12
 
 
 def test_a_seal_too_long_is_not_even_read() -> None:
