@@ -11,7 +11,7 @@ import structlog
 
 from node.events import Broadcast, Heard
 from protocol.ballot_box import BallotBox
-from protocol.ballots import DoubleBallot, Shown, Word
+from protocol.ballots import DoubleBallot, DoubleSeal, Shown, Word
 from protocol.charter import find_charter
 from protocol.errors import Rejected
 from protocol.genesis import Genesis
@@ -132,6 +132,11 @@ class BallotDesk:
             if self._store.meta_get(_name_proof(sealer)) is None:
                 self._store.meta_put(_name_proof(sealer), encode_record(proof))
                 log.error("sealer_contradicted_itself", sealer=sealer, epoch=proof.first.epoch)
+        for sealer, seals in sorted(self.box.double_seals.items()):
+            if self._store.meta_get(_name_seals(sealer)) is None:
+                self._store.meta_put(_name_seals(sealer), encode_record(seals))
+                epoch = seals.first.content.epoch
+                log.error("sealer_signed_two_seals", sealer=sealer, epoch=epoch)
 
     def list_convicted(self) -> dict[bytes, DoubleBallot]:
         """Return the proofs on disk against those who seal the next epoch, of whatever epoch."""
@@ -141,6 +146,19 @@ class BallotDesk:
             if data is not None:
                 found[sealer] = decode_record(DoubleBallot, data)
         return found
+
+    def list_double_seals(self) -> dict[bytes, DoubleSeal]:
+        """Return the proofs on disk, by sealer: who signed two seals of whatever epoch."""
+        found = {}
+        for sealer in self.box.sealers:
+            data = self._store.meta_get(_name_seals(sealer))
+            if data is not None:
+                found[sealer] = decode_record(DoubleSeal, data)
+        return found
+
+
+def _name_seals(sealer: bytes) -> str:
+    return f"double_seal/{sealer.hex()}"
 
 
 def _name_proof(sealer: bytes) -> str:

@@ -17,6 +17,7 @@ from protocol.ballots import (
     Backed,
     Ballot,
     DoubleBallot,
+    DoubleSeal,
     Proposal,
     Quorum,
     SealVote,
@@ -54,6 +55,8 @@ class BallotBox:
     Attributes:
         decision: a plan that a quorum precommitted in one round, with that quorum.
         doubles: proofs against sealers, by sealer: one is enough.
+        double_seals: the same of sealers who signed two seals. Nobody shows them to others: both
+            signatures travel, and whoever hears of the second has the proof.
         secrets: deals and openings.
     """
 
@@ -76,6 +79,7 @@ class BallotBox:
         self.honest = compute_honest(len(sealers))
         self.decision: Backed | None = None
         self.doubles: dict[bytes, DoubleBallot] = {}
+        self.double_seals: dict[bytes, DoubleSeal] = {}
         # By sealer, by round, by step. The first word of a sealer in a step.
         self._said: dict[bytes, dict[int, dict[Step, Ballot]]] = {one: {} for one in sealers}
         self._proposals: dict[int, dict[bytes, Proposal]] = {}
@@ -160,7 +164,7 @@ class BallotBox:
             raise
 
     def add_seal_vote(self, seal_vote: SealVote) -> bool:
-        """Put in a signature under the seal; return whether it is new.
+        """Put in a signature under the seal; return whether it is new, or a proof against him.
 
         Raises:
             Rejected: `ballot_sealer`, `proposal_content`, `seal_signature`, `seal_sharing`.
@@ -169,10 +173,14 @@ class BallotBox:
         check_sealed(content, self.epoch, self.prev, self.sealers, self.sealers_next)
         if vote.sealer not in self._said:
             raise Rejected("ballot_sealer", vote.sealer.hex()[:16], "a sealer of the epoch")
-        if vote.sealer in self._seal_votes:
+        known = self._seal_votes.get(vote.sealer)
+        if known is not None and (known.content == content or vote.sealer in self.double_seals):
             return False
         if not is_valid_vote(self.network, content, vote):
             raise Rejected("seal_signature", vote.sealer.hex()[:16], "a valid signature")
+        if known is not None:
+            self.double_seals[vote.sealer] = DoubleSeal(known, seal_vote)
+            return True
         self._seal_votes[vote.sealer] = seal_vote
         return True
 

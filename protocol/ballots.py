@@ -105,6 +105,14 @@ class DoubleBallot:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubleSeal:
+    """Proof that a sealer signed two different seals of one epoch."""
+
+    first: SealVote
+    second: SealVote
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What one peer shows another of an agreement: all that can still move somebody.
 

@@ -1,4 +1,4 @@
-"""`minesync sim`: seeds in bulk, one seed again, a failing one made small, and the planted bugs."""
+"""`minesync sim`: seeds in bulk, one seed again, a failing one made small, planted bugs."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from devnet.errors import DevnetError
 from devnet.sim.batch import Tally, find_commit, run_batch
 from devnet.sim.generate import make_plan
 from devnet.sim.plan import CORE, LAYERS, NODE, Plan, read_plan, write_plan
+from devnet.sim.repeat import describe_repeats, repeat_seed
 from devnet.sim.run import Report, run_plan
 from devnet.sim.shrink import shrink_plan
 from devnet.sim.zoo import describe_hunts, hunt, planted
@@ -76,6 +77,15 @@ def replay(
     report = run_plan(chosen)
     _show_report(console, report)
     return Exit.OK if report.failure is None else Exit.FAILED
+
+
+@app.command
+def repeat(seed: int, *, layer: Layer = CORE) -> int:
+    """Run one seed nine times in processes that hash differently; there must be one trace."""
+    _check_layer(layer)
+    traces = repeat_seed(layer, seed)
+    make_console().print(describe_repeats(layer, seed, traces), soft_wrap=True)
+    return Exit.OK if len(set(traces)) == 1 else Exit.FAILED
 
 
 @app.command

@@ -1,10 +1,5 @@
-"""The network of the core layer: a heap of things to come, links with fates, gossip, conversations.
+"""The network of the core layer: links with fates, gossip, conversations, lives."""
 
-Everything that takes time (a message, a restart, the end of a cut) is an entry of the heap. Entries
-of one moment go in the order in which they were made, so a run has one order.
-"""
-
-import heapq
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +9,7 @@ from devnet.sim.cast import Cast
 from devnet.sim.core_peer import CorePeer
 from devnet.sim.core_talk import Talk
 from devnet.sim.fates import Fates
+from devnet.sim.heap import Heap, HeapClock
 from devnet.sim.judge import Judge
 from devnet.sim.links import choose_links
 from devnet.sim.plan import Plan
@@ -30,30 +26,12 @@ from storage.errors import StorageError
 
 TICK_MS = 500
 """Between two conversations that a peer begins by itself."""
-START_MS = 1_767_225_600_000
-"""The wall clock at the beginning: 2026-01-01."""
 TIMEOUT_MS = 300
 """After which a conversation is over whose message was lost."""
 RESTART_MS = 200
 
 
-class HeapClock:
-    """The time of the heap, with a wall clock that may be wrong by a day."""
-
-    def __init__(self, net: "CoreNet", offset_ms: int) -> None:
-        self._net = net
-        self._offset_ms = offset_ms
-
-    def now_ms(self) -> int:
-        """See `node.clock.Clock`, here and below."""
-        return START_MS + self._net.now_ms + self._offset_ms
-
-    def monotonic_s(self) -> float:
-        """Return the time of the heap."""
-        return self._net.now_ms / 1_000
-
-
-class CoreNet:
+class CoreNet(Heap):
     """The peers of one run and all that is on its way between them.
 
     Args:
@@ -63,9 +41,9 @@ class CoreNet:
     def __init__(
         self, plan: Plan, cast: Cast, witness: Witness, fates: Fates, judge: Judge
     ) -> None:
+        super().__init__()
         self.witness = witness
         self.fates = fates
-        self.now_ms = 0
         watch = SealerWatch(witness, plan.sealers)
         offsets = (*plan.clock_offsets_ms, *(0,) * plan.peers)
         self.peers = [
@@ -75,8 +53,6 @@ class CoreNet:
         self.links = choose_links(plan, fates)
         self._cast = cast
         self._judge = judge
-        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._entries = 0
         self._blocked: dict[tuple[int, int], int] = {}
         self._talking: set[tuple[int, int]] = set()
 
@@ -87,14 +63,6 @@ class CoreNet:
             self._flush(peer)
             self.later(self.fates.draw("tick", peer.number) % TICK_MS, self._tick, peer, 0)
 
-    def step(self, until_ms: int) -> bool:
-        """Do what comes next; return whether anything was left to do in time."""
-        if not self._heap or self._heap[0][0] > until_ms:
-            return False
-        self.now_ms, _, action, arguments = heapq.heappop(self._heap)
-        action(*arguments)
-        return True
-
     @property
     def up(self) -> list[CorePeer]:
         """The peers that are up."""
@@ -103,11 +71,6 @@ class CoreNet:
     def is_awake(self, peer: CorePeer) -> bool:
         """Tell whether a peer is up and its process not stopped."""
         return peer.is_up and peer.resumes_ms <= self.now_ms
-
-    def later(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
-        """Do something after a while."""
-        self._entries += 1
-        heapq.heappush(self._heap, (self.now_ms + delay_ms, self._entries, action, arguments))
 
     # --------------------------------------------------------------------------- messages
 
@@ -160,10 +123,12 @@ class CoreNet:
             )  # fmt: skip
             return
         self.witness.note(self.now_ms, source, target, deliver.__name__)
-        self.act(peer, deliver, peer, source, *arguments)
+        is_alive = self.act(peer, deliver, peer, source, *arguments)
+        if not is_alive and on_loss is not None:
+            self.later(TIMEOUT_MS, on_loss)
 
-    def act(self, peer: CorePeer, action: Callable[..., None], *arguments: Any) -> None:
-        """Let a peer do something; a failing disk ends it."""
+    def act(self, peer: CorePeer, action: Callable[..., None], *arguments: Any) -> bool:
+        """Let a peer do something; return False if a failing disk ended it meanwhile."""
         try:
             action(*arguments)
             self._flush(peer)
@@ -171,9 +136,10 @@ class CoreNet:
             self.witness.reach("a disk fails inside a batch")
             self.end(peer, self.fates.draw("kept", peer.number, peer.lives) % (SCALE + 1))
             self.later(RESTART_MS, self.start, peer, peer.lives)
-            return
+            return False
         if not peer.habit:
             self._judge.look(peer.number, peer.state)
+        return True
 
     def _flush(self, peer: CorePeer) -> None:
         """Send what the peer wants to tell."""

@@ -138,6 +138,10 @@ class CoreWorld:
             self.witness.reach("an old backup is restored")
             self.net.later(RESTART_MS + down_ms, self.net.start, peer, peer.lives)
 
+    def _apply_clean(self, peer: CorePeer, _: int, __: int, ___: int) -> None:
+        if self.net.is_awake(peer):
+            self.net.act(peer, peer.clean_up)
+
     def _apply_disk(self, peer: CorePeer, choice: int, _: int, __: int) -> None:
         peer.disk.fails_next = "after" if choice % 2 else "before"
 

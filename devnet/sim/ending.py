@@ -77,7 +77,8 @@ class Ending:
         for name in BY_NAME:
             table = BY_NAME[name]
             stored.update({(name, key): row for key, row in state.store.rows.scan(table)})
-        if stored != dict(resolution.records):
+        dropped = len(resolution.records) - len(stored)
+        if dropped != state.store.pruned.rows or not stored.items() <= resolution.records.items():
             raise PropertyBroken("P8", "rows_on_disk", f"epoch {state.epoch}")
         engine = state.store.engine
         for key in (*find_missing_keys(engine), *find_stale_keys(engine)):
@@ -102,6 +103,8 @@ class Ending:
             for _, row in state.store.journal.all_evidence():
                 if row.author in honest:
                     raise PropertyBroken("P7", "honest_equivocation", f"peer {peer} seq {row.seq}")
+            if state.store.pruned.tasks:
+                self._witness.reach("old tasks are cleaned up")
             convicted = {*state.ballots.list_convicted(), *state.ballots.box.doubles}
             if convicted & honest:
                 raise PropertyBroken("P7", "honest_double_ballot", f"peer {peer}")
@@ -155,6 +158,9 @@ class Ending:
         Raises:
             PropertyBroken: P16.
         """
+        if state.store.pruned.tasks:
+            # What others forfeited on tasks that are gone cannot be counted any more.
+            return
         for peer in range(self._plan.peers):
             if self._plan.is_honest(peer) or self._plan.habits[peer] not in IDLE:
                 continue

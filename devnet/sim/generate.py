@@ -123,7 +123,7 @@ def _draw_habits(draws: _Draws, peers: int, sealers: int) -> tuple[str, ...]:
         free = range(sealers, peers)
         most = min(len(free) - (sealers == 1), max(1, int(peers * LIARS_SHARE_MAX)))
         for peer in draws.rng.sample(free, draws.pick(1, most)):
-            habits[peer] = draws.rng.choice(("liar", "liar", *WORKER_HABITS))
+            habits[peer] = draws.rng.choice(("liar", "liar", "partial", *WORKER_HABITS))
     return tuple(habits)
 
 
@@ -142,6 +142,7 @@ def _draw_workload(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
     events: list[Event] = []
     per_epoch = draws.rng.choice((0.3, 0.6, 1.0))
     diligence = draws.rng.choice((0.5, 0.8, 1.0))
+    cleans = draws.is_on()
     deeds = [(deed, share) for deed, share in _DEEDS if draws.is_on()]
     for start_ms in range(0, calm_ms, EPOCH_MS):
         for peer in range(peers):
@@ -150,6 +151,8 @@ def _draw_workload(draws: _Draws, peers: int, calm_ms: int) -> list[Event]:
                 events.append(Event(at_ms, "work", peer, (draws.number(),)))
         if draws.is_on(per_epoch):
             events.append(_draw_event(draws, start_ms, "publish", peers))
+        if cleans and draws.is_on(0.3):
+            events.append(_draw_event(draws, start_ms, "clean", peers))
         for deed, share in deeds:
             if draws.is_on(share):
                 events.append(_draw_event(draws, start_ms, deed, peers))
@@ -233,7 +236,8 @@ def _draw_lies(draws: _Draws, habits: tuple[str, ...], calm_ms: int) -> list[Eve
         for kind in chosen:
             # Whoever copies has to be there when others commit and again when they reveal.
             for _ in range(draws.pick(1, 4) if kind != "copy" else calm_ms // 400):
-                at_ms = draws.pick(500, calm_ms - 1)
+                # Nothing can be claimed before a task is over.
+                at_ms = draws.pick(calm_ms // 2 if kind == "replay" else 500, calm_ms - 1)
                 arguments = (draws.number(), draws.number(), draws.pick(100, 5_000))
                 events.append(Event(at_ms, kind, peer, arguments))
     return events

@@ -16,7 +16,7 @@ from node.state_manager import StateManager
 from protocol.errors import Rejected
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
-from protocol.phases import SubmissionStatus, TaskStatus
+from protocol.phases import MinerStatus, SubmissionStatus, TaskStatus
 from protocol.records import Submission, Task
 from protocol.tables import MINERS, SUBMISSIONS, TASKS, VALIDATIONS, validation_key
 
@@ -89,6 +89,8 @@ class Hands:
             is_new = state.open.get(MINERS, address) is None
             return int(is_new and self._submit("register_miner", make_registration()))
         done = self.judge()
+        if miner.status is MinerStatus.EXITING:
+            done += self._litigant.change_stake(choice)
         for one in find_claimable(state, address):
             payload = ClaimReward(one.entry.entry_id, one.round)
             done += self._submit("claim_reward", payload, one.task_id)

@@ -85,7 +85,6 @@ class Judge:
         self._heads: dict[int, tuple[bytes, bytes]] = {}
         self._phases: dict[bytes, tuple[int, int]] = {}
         self._shown: dict[tuple[int, bytes], int] = {}
-        self._faces: dict[tuple[int, bytes, int], bytes] = {}
         self._met: dict[tuple[int, bytes, int], None] = {}
         self._late: dict[bytes, int] = {}
         self._owed: dict[bytes, None] = {}
@@ -133,17 +132,16 @@ class Judge:
     def heard(
         self, peer: int, state: StateManager, transactions: Sequence[SignedTransaction]
     ) -> None:
-        """Take down what a peer has taken in: two faces of one place must meet in evidence."""
+        """Take down what a peer has heard: it must meet its other face, where that is stored."""
         for tx in transactions:
             header = tx.header
-            place = (peer, header.author, header.seq)
             is_alive = header.epoch + state.params.late_epochs > state.epoch >= header.epoch - 1
-            if is_alive and self._faces.setdefault(place, tx.tx_id) != tx.tx_id:
-                self._met[place] = None
+            other = state.store.journal.at(header.author, header.seq)
+            if is_alive and other is not None and other.tx_id != tx.tx_id:
+                self._met[(peer, header.author, header.seq)] = None
 
     def disk_is_gone(self, peer: int) -> None:
         """Ask nothing of a peer for what it heard on another disk."""
-        self._faces = {place: tx for place, tx in self._faces.items() if place[0] != peer}
         self._met = {place: None for place in self._met if place[0] != peer}
 
     def calmed_down(self, states: dict[int, StateManager]) -> None:
@@ -174,6 +172,8 @@ class Judge:
             ending.check_refolded(foremost)
         ending.check_honest(states)
         ending.note_outcomes(foremost)
+        for peer, state in states.items():
+            self._check_rebuilt(peer, state)
         if converged:
             core = {peer: states[peer] for peer in self._plan.core}
             ending.check_nothing_lost(core, self._owed)

@@ -78,12 +78,15 @@ class Liar:
         return Lie((one,), (sign_transaction(one.header, terms, self._signer),))
 
     def _flood(self, choice: int) -> Lie:
-        """Return a chain of what costs nothing: cancellations of tasks that do not exist."""
+        """Return a chain of what costs nothing: cancellations of others' tasks, and of none."""
         chain: list[SignedTransaction] = []
+        others = [key for key, _ in self._state.store.rows.scan(TASKS)]
         for place in range(1 + choice % FLOOD_MAX):
-            nobody = bytes([place]) * 32
+            # Of two one is about a task that exists, or did.
+            is_about_one = others and place % 2
+            task_id = others[place % len(others)] if is_about_one else bytes([place]) * 32
             after = chain[-1] if chain else None
-            chain.append(self._sign("cancel_task", CancelTask("spam"), nobody, after=after))
+            chain.append(self._sign("cancel_task", CancelTask("spam"), task_id, after=after))
         return Lie(tuple(chain))
 
     def _replay(self, choice: int) -> Lie:

@@ -19,7 +19,7 @@ from protocol.kinds.report_fraud import ReportFraud
 from protocol.kinds.vote_dispute import VoteDispute
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.params import NANO_PER_COIN
-from protocol.phases import OPEN_DISPUTES, DisputeStatus, MinerStatus, TaskStatus
+from protocol.phases import DisputeStatus, MinerStatus, TaskStatus
 from protocol.records import Submission, Task
 from protocol.tables import DISPUTES, MINERS, SUBMISSIONS, TASKS, dispute_key
 
@@ -28,6 +28,7 @@ Submit = Callable[[str, Any, bytes | None], bool]
 SUE_STATUSES = (TaskStatus.ANSWERS_SUBMITTED, TaskStatus.UNDER_VALIDATION, TaskStatus.COMPLETED)
 DISSENT_OF = 6
 """One arbiter in so many abstains where the others judge."""
+APPEAL_OF = 2
 WITHDRAW_OF = 6
 SHARE = 2_500
 RISK = 9_000
@@ -60,14 +61,8 @@ class Litigant:
         return bool(ours) and self._open(ours[choice % len(ours)], choice)
 
     def judge(self) -> int:
-        """Vote in every dispute on whose panel we sit; return how many votes that made."""
-        return sum(
-            self._vote(task, case)
-            for task, case in self._list_cases()
-            if case.status is DisputeStatus.UNDER_REVIEW
-            and self._address in case.panel
-            and (self._votes_again or not self._has_voted(case))
-        )
+        """Vote where we sit on the panel, appeal where we lost; return how many that made."""
+        return sum(self._attend(task, case) for task, case in self._list_cases())
 
     def report(self, choice: int) -> bool:
         """Report an answer of somebody else as fraud."""
@@ -91,6 +86,20 @@ class Litigant:
 
     # ---------------------------------------------------------------------------- inner parts
 
+    def _attend(self, task: Task, case: DisputeCase) -> bool:
+        if case.status is DisputeStatus.RESOLVED_APPEALABLE:
+            is_angry = (self._address[0] + case.dispute_id[1]) % APPEAL_OF == 0
+            return is_angry and self._is_party(task, case) and self._appeal(task, case)
+        is_due = case.status is DisputeStatus.UNDER_REVIEW and self._address in case.panel
+        return (
+            is_due and (self._votes_again or not self._has_voted(case)) and self._vote(task, case)
+        )
+
+    def _appeal(self, task: Task, case: DisputeCase) -> bool:
+        deposit = compute_bond_min(task.terms.reward)
+        appeal = AppealDispute(case.dispute_id, case.hearing, "", None, deposit)
+        return self._submit("appeal_dispute", appeal, task.task_id)
+
     def _open(self, task: Task, choice: int) -> bool:
         shown = self._list_shown(task)
         about = shown[choice % len(shown)].submission_id if shown and choice % 2 else None
@@ -106,9 +115,7 @@ class Litigant:
 
     def _go_on(self, task: Task, case: DisputeCase, choice: int) -> bool:
         if case.status is DisputeStatus.RESOLVED_APPEALABLE:
-            deposit = compute_bond_min(task.terms.reward)
-            appeal = AppealDispute(case.dispute_id, case.hearing, "", None, deposit)
-            return self._submit("appeal_dispute", appeal, task.task_id)
+            return self._appeal(task, case)
         if case.disputer == self._address and choice % WITHDRAW_OF == 0:
             withdrawal = WithdrawDispute(case.dispute_id)
             return self._submit("withdraw_dispute", withdrawal, task.task_id)
@@ -149,7 +156,7 @@ class Litigant:
         for task in self._list_tasks(TaskStatus.DISPUTED):
             key = dispute_key(task.task_id, task.lifecycle.round)
             case = self._state.open.get(DISPUTES, key)
-            if case is not None and case.status in OPEN_DISPUTES:
+            if case is not None and case.closed_at is None:
                 found.append((task, case))
         return found
 

@@ -13,6 +13,7 @@ from devnet.sim.cast import Cast
 from devnet.sim.disk import CrashEngine, Image
 from devnet.sim.fates import Fates
 from devnet.sim.hands import Hands
+from devnet.sim.heap import START_MS
 from devnet.sim.node_network import WeatherNetwork, make_address, name_peer
 from devnet.sim.node_worker import SimulatedWorker
 from devnet.sim.plan import Plan
@@ -32,8 +33,6 @@ from protocol.params import SCALE
 from storage.errors import StorageError
 from storage.store import Store
 
-START_MS = 1_767_225_600_000
-"""The wall clock at the beginning: 2026-01-01."""
 STATUS_INTERVAL_MS = 500
 GOSSIP_DELAY_MS = 2
 RESTART_S = 0.2

@@ -22,6 +22,7 @@ from devnet.sim.scheduler import run_seeded
 from devnet.sim.sealer_watch import SealerWatch, note_lost_quorum
 from devnet.sim.witness import PropertyBroken, Witness
 from node.transport.memory import MemoryStream
+from protocol.closing import compute_archive_epochs
 from protocol.messages import Transactions, encode_message
 from protocol.transactions import SignedTransaction
 from storage.errors import Full, StorageError
@@ -257,6 +258,8 @@ class NodeWorld:
             case "rewind" if one.backup and one.is_up and self.plan.may_lose_disk(one.number):
                 self.witness.reach("an old backup is restored")
                 one.wipe(one.backup, first)
+            case "clean" if one.peer is not None and not one.peer.cleaner.status.is_running:
+                one.peer.cleaner.start(compute_archive_epochs(self.cast.params))
             case "disk":
                 one.disk.fails_next = "after" if first % 2 else "before"
             case "full":

@@ -29,9 +29,10 @@ FILE_BYTES_MAX = 4 << 20
 NUMBER_MAX = (1 << 63) - 1
 
 WORKLOAD = ("publish", "work", "cancel", "sue", "report", "stake")
+UPKEEP = ("clean",)
 FAULTS = ("crash", "pause", "wipe", "backup", "rewind", "disk", "full", "cut", "clog")
 LIES = ("equivocate", "hoard", "flood", "replay", "backdate", "copy")
-KINDS = (*WORKLOAD, *FAULTS, *LIES)
+KINDS = (*WORKLOAD, *UPKEEP, *FAULTS, *LIES)
 """What an event may be; `devnet.sim.core_world` and `devnet.sim.node_world` say what each does."""
 WORKER_HABITS = ("liar", "silent", "censor", "forger", "shy", "partial", "copier")
 HABITS = (*WORKER_HABITS, *SEALER_HABITS)

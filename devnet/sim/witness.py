@@ -45,6 +45,7 @@ SOMETIMES = (
     "a judgment is appealed",
     "a task is judged again",
     "fraud is reported",
+    "old tasks are cleaned up",
     "a stake is taken back",
     "seals go on without one of the sealers",
     "a cut leaves no quorum of sealers",

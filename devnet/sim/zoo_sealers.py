@@ -127,6 +127,10 @@ def _several(plan: Plan) -> bool:
     return plan.sealers > 1
 
 
+def _has_stubborn(plan: Plan) -> bool:
+    return "partial" in plan.habits and any(event.kind == "sue" for event in plan.events)
+
+
 def _has_outlaw(plan: Plan) -> bool:
     return "outlaw" in plan.habits
 
@@ -162,5 +166,11 @@ BUGS: tuple[Bug, ...] = (
     Bug("bond_paid_twice", "a disputer has his bond back twice, unchecked", CORE, _bond_paid_twice),
     Bug("bond_never_paid", "a bond stays locked, unchecked", CORE, _bond_never_paid),
     Bug("dispute_without_end", "a dispute waits for ever, unchecked", CORE, _dispute_without_end),
-    Bug("arbiter_votes_again", "an arbiter votes twice, unchecked", CORE, _arbiter_votes_again),
+    Bug(
+        "arbiter_votes_again",
+        "an arbiter votes twice, unchecked",
+        CORE,
+        _arbiter_votes_again,
+        _has_stubborn,
+    ),
 )

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from devnet.sim.plan import CORE, NODE
+from devnet.sim import core_peer
+from devnet.sim.plan import CORE, NODE, Plan
 from devnet.sim.zoo import Bug, Patch
 from node.high_water import HighWater
 from node.sealer import Sealer
 from node.transport import memory
 from protocol.errors import InvariantBroken
+from storage import prune
 from storage.cache import RowCache
 from storage.engine import Batch
 from storage.gated import GatedEngine
@@ -89,7 +91,26 @@ def _failing_disk_ignored() -> list[Patch]:
     ]
 
 
+def _cleaned_too_early() -> list[Patch]:
+    def at_once(params: Any) -> int:
+        return 0
+
+    return [
+        Patch(core_peer, "compute_archive_epochs", at_once),
+        Patch(prune, "compute_archive_epochs", at_once),
+    ]
+
+
+def _has_rotten_disk(plan: Plan) -> bool:
+    return sum(event.kind == "disk" for event in plan.events) > 4
+
+
+def _cleans(plan: Plan) -> bool:
+    return any(event.kind == "clean" for event in plan.events)
+
+
 BUGS: tuple[Bug, ...] = (
+    Bug("cleaned_too_early", "tasks are dropped at once", CORE, _cleaned_too_early, _cleans),
     Bug("never_synced", "acknowledged before it is synced", CORE, _never_synced),
     Bug("seals_unsynced", "a seal is told before it is synced", CORE, _seals_unsynced),
     Bug("batch_in_pieces", "a batch is written piece by piece", CORE, _batch_in_pieces),
@@ -98,7 +119,13 @@ BUGS: tuple[Bug, ...] = (
     Bug("stale_indexes", "old index keys are never deleted", CORE, _stale_indexes),
     Bug("evidence_forgotten", "a restart forgets unsealed evidence", CORE, _evidence_forgotten),
     Bug("mark_forgotten", "signing marks are not read", CORE, _mark_forgotten),
-    Bug("failing_disk_ignored", "a node goes on after a failed write", NODE, _failing_disk_ignored),
+    Bug(
+        "failing_disk_ignored",
+        "a node goes on after a failed write",
+        NODE,
+        _failing_disk_ignored,
+        _has_rotten_disk,
+    ),
     Bug(
         "sealer_trusts_its_disk",
         "seals unsynced, and the sealer keeps no mark",

@@ -7,7 +7,7 @@ import trio
 
 from devnet.sim.plan import CORE, NODE
 from devnet.sim.zoo import Bug, Patch
-from node import state_manager
+from node import sealing
 from node.door import Accepted, Door
 from node.monitor import Monitor
 from node.open_chains import OpenChains
@@ -71,7 +71,7 @@ def _gaps_unseen() -> list[Patch]:
     def find_none(*arguments: Any) -> list[Any]:
         return []
 
-    return [Patch(state_manager, "find_gaps", find_none)]
+    return [Patch(sealing, "find_gaps", find_none)]
 
 
 def _last_one_lost() -> list[Patch]:

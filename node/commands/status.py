@@ -54,6 +54,7 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
             *(("listens on", address) for address in data.get("addresses") or []),
             ("peers", data.get("peers")),
             ("last epoch", data.get("epoch")),
+            ("its time", _TIME_MARKS.get(str((data.get("sealing") or {}).get("sealed_mark")))),
             *_describe_sealers(data.get("sealing") or {}),
             ("changed", _describe_parameters(data.get("parameters_changed") or [])),
             ("state root", data.get("state_root")),
@@ -68,6 +69,12 @@ def show_status(console: Console, data: dict[str, Any]) -> None:
     )
 
 
+_TIME_MARKS = {
+    "ahead": "ahead of this clock: that of a sealer, or this one, is wrong",
+    "back": "before that of the seal before: the clock of a sealer is wrong",
+}
+
+
 def _describe_sealers(sealing: dict[str, Any]) -> list[tuple[str, str | None]]:
     """Return who signed the last seal, how the next one goes if it is late, and who lied."""
     items = sealing.get("items") or []
@@ -75,7 +82,8 @@ def _describe_sealers(sealing: dict[str, Any]) -> list[tuple[str, str | None]]:
         return []
     signed = sum(bool(item.get("signed_last")) for item in items)
     voted = sum(item.get("prevote") is not None for item in items)
-    liars = sum(item.get("contradicted_at") is not None for item in items)
+    proofs = ("contradicted_at", "signed_two_at")
+    liars = sum(any(item.get(name) is not None for name in proofs) for item in items)
     is_late = bool(sealing.get("round"))
     return [
         ("sealers", f"{signed} of {len(items)} signed the last seal, {sealing.get('quorum')} must"),

@@ -303,7 +303,8 @@ class Gossip:
                 # The word itself was taken in when it was judged.
                 holders = (message.origin, sender)
                 self._state.ballots.note_holders(message.proposal.plan.set_root, holders)
-        if self._state.ballots.box.doubles:
+        box = self._state.ballots.box
+        if box.doubles or box.double_seals:
             self._state.ballots.keep_proofs()
 
     def _take_transactions(self, sender: str, opened: list[SignedTransaction]) -> None:

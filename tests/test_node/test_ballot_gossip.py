@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node.rpc.sealing_view import show_sealing
 from node.state_manager import StateManager
 from node.sync.gossip import PROPOSAL_BYTES_MAX, RELAYED_WORDS_MAX, Gossip
 from node.sync.server import Server
@@ -16,6 +17,7 @@ from protocol.ballot_box import ROUNDS_KEPT
 from protocol.ballots import (
     Ballot,
     DoubleBallot,
+    DoubleSeal,
     Proposal,
     SealVote,
     Shown,
@@ -205,6 +207,23 @@ async def test_who_contradicts_itself_is_told_of_everywhere_and_kept_over_a_rest
     assert elsewhere.relays(DoubleBallotNotice(proof))
     elsewhere.hears(DoubleBallotNotice(proof))
     assert elsewhere.state.ballots.list_convicted() == {ALICE.address: proof}
+
+
+async def test_who_signs_two_seals_is_told_of_everywhere_and_kept_over_a_restart() -> None:
+    giver, hearer = Hearer(), Hearer()
+    content = conclude(giver.state, propose(giver.state)[1])
+    later = replace(content, time_ms=content.time_ms + 1)
+    votes = [SealVote(one, sign_seal(GENESIS.network, one, ALICE)) for one in (content, later)]
+    for vote in votes:
+        assert hearer.relays(SealVoteNotice(vote)), "both travel, so that everybody has the proof"
+        hearer.hears(SealVoteNotice(vote))
+    assert not hearer.relays(SealVoteNotice(votes[1]))
+    restarted = a_state(GENESIS, hearer.state.store)
+    assert restarted.ballots.list_double_seals() == {ALICE.address: DoubleSeal(*votes)}
+    (shown,) = [
+        one for one in show_sealing(restarted, 0)["items"] if one["address"] == ALICE.address.hex()
+    ]
+    assert (shown["signed_two_at"], shown["contradicted_at"]) == (1, None)
 
 
 async def test_a_sealer_that_floods_is_relayed_up_to_a_bound_and_others_are_not_hurt(

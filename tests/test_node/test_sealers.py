@@ -68,7 +68,7 @@ async def test_four_sealers_end_epoch_after_epoch_together(
         secrets = [council.read_seal("alice", epoch).content.secret for epoch in range(1, 7)]
         assert secrets[0] is None, "nobody could deal before the first"
         assert len(set(secrets)) == 6
-        shown = show_sealing(council.seats["carol"].peer.state)
+        shown = show_sealing(council.seats["carol"].peer.state, 0)
         assert shown["quorum"] == 3
         assert sum(item["signed_last"] for item in shown["items"]) >= 3
 

@@ -11,6 +11,7 @@ from protocol.ballots import (
     Backed,
     Ballot,
     DoubleBallot,
+    DoubleSeal,
     Proposal,
     Quorum,
     SealVote,
@@ -150,6 +151,27 @@ def test_a_sealer_that_says_two_things_is_counted_once_and_convicted() -> None:
     elsewhere = a_box()
     assert elsewhere.add(box.doubles[SEALERS[0]])
     assert not box.add(box.doubles[SEALERS[0]])
+
+
+def test_a_sealer_that_signs_two_seals_is_counted_once_and_convicted() -> None:
+    box = a_box()
+    one, other = a_seal_vote(0, a_content(ONE)), a_seal_vote(0, a_content(TWO))
+    assert box.add(one)
+    assert not box.add(one)
+    assert box.add(other), "proof is news"
+    assert box.find_seal_vote(SEALERS[0]) == one
+    assert box.double_seals == {SEALERS[0]: DoubleSeal(one, other)}
+    assert not box.add(other), "one proof is enough"
+
+
+def test_nobody_is_convicted_by_a_seal_that_he_did_not_sign() -> None:
+    box = a_box()
+    one, other = a_seal_vote(0, a_content(ONE)), a_seal_vote(1, a_content(TWO))
+    assert box.add(one)
+    forged = replace(other, vote=replace(other.vote, sealer=SEALERS[0]))
+    with pytest.raises(Rejected, match="seal_signature"):
+        box.add(forged)
+    assert box.double_seals == {}
 
 
 def test_a_proposer_with_two_plans_is_convicted_and_both_are_kept() -> None:

@@ -55,7 +55,7 @@ def read_status(peer: Peer) -> dict[str, Any]:
         "sealed": totals.sealed,
         "evidence": totals.evidence,
         "rows": totals.rows,
-        "sealing": show_sealing(state),
+        "sealing": show_sealing(state, peer.clock.now_ms()),
         "parameters_changed": list_changed_parameters(state),
         "peers": len(peer.transport.peers()),
         "gossip_dropped": peer.transport.gossip_dropped,
