@@ -54,7 +54,7 @@ SEALED_ONLY = """
 """What shows the state of a seal and nothing else; `as_of` says of which."""
 NO_STATE = """
     node_info net_peers net_addresses key_list worker_status rpc_discover
-    db_info db_report db_backup_status db_prune_status
+    db_info db_report db_backup_status db_prune_status dev_look
 """
 """What is about this machine, not about what the network agreed on."""
 PASSING = {"uptime_ms", "memory_bytes", "loop_lag_ms", "checks", "provisional"}

@@ -60,7 +60,7 @@ def a_dispute_waits_for_its_court_for_ever(patch: Patch) -> None:
 
 
 LOSSES: dict[Callable[[Patch], None], str] = {
-    a_claim_may_come_from_another: "somebody else's entry",
+    a_claim_may_come_from_another: "somebody else's entry|who is no miner",
     a_claim_may_come_too_early: "rewards_open_when_the_task_settles",
     an_answer_may_be_shown_too_early: "reveals .* and it was not refused",
     a_place_may_be_taken_twice: "places_are_taken_once",
