@@ -14,15 +14,18 @@ from protocol.records import RewardDistribution, Task
 from protocol.seals import (
     Seal,
     SealContent,
+    build_sharing,
     compute_seal_hash,
     compute_sealers_hash,
     compute_set_root,
+    has_secret,
     sign_seal,
 )
+from protocol.sharing import count_deals
 from protocol.tables import REWARDS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
 from storage.store import Store
-from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_signer, name_of
+from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_hash, a_signer, name_of
 from tests.support.court import (
     appeal,
     arbiters,
@@ -50,6 +53,7 @@ class StoredWorld(World):
 
     def seal(self, *transactions: SignedTransaction, evidence: Sequence[Place] = ()) -> Outcome:
         """End the epoch; commit it to the store."""
+        self.secret = a_secret(self.store)
         outcome = super().seal(*transactions, evidence=evidence)
         self.store.put_transactions(transactions)
         ids = [tx.tx_id for tx in transactions]
@@ -86,14 +90,27 @@ def compute_rows_hash(store: Store, outcome: Outcome) -> LtHash:
     return rows_hash
 
 
+def list_sealers(store: Store) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """Return the sealers of the next epoch of a store, and those of the one after it."""
+    here, after = (
+        find_charter(store.view, store.genesis, store.head.epoch + ahead) for ahead in (1, 2)
+    )
+    return here.sealers, after.sealers
+
+
+def a_secret(store: Store) -> bytes | None:
+    """Return what stands for the secret of the next epoch of a store, if it must have one."""
+    epoch = store.head.epoch + 1
+    is_secret = has_secret(epoch, len(list_sealers(store)[0]))
+    return a_hash(f"secret of epoch {epoch}") if is_secret else None
+
+
 def build_seal(
     store: Store, ids: Sequence[bytes], rows_hash: LtHash, signer: Signer | None = None
 ) -> Seal:
     """Return the next seal of a store, signed by all sealers of its epoch or by somebody else."""
-    sealers, sealers_next = (
-        find_charter(store.view, store.genesis, store.head.epoch + ahead).sealers
-        for ahead in (1, 2)
-    )
+    sealers, sealers_next = list_sealers(store)
+    deals = [a_hash(f"deal {place}") for place in range(count_deals(len(sealers_next)))]
     content = SealContent(
         epoch=store.head.epoch + 1,
         prev=store.head.seal_hash,
@@ -102,6 +119,7 @@ def build_seal(
         state_root=rows_hash.state_root(),
         sealers_next=compute_sealers_hash(sealers_next),
         time_ms=0,
+        sharing=build_sharing(a_secret(store), deals),
     )
     signers = [signer] if signer else [a_signer(name_of(address)) for address in sealers]
     return Seal(content, tuple(sign_seal(store.genesis.network, content, one) for one in signers))
