@@ -40,6 +40,7 @@ from protocol.stakes import (
     release_votes,
 )
 from protocol.tables import REWARDS, SUBMISSIONS, reward_key
+from protocol.votes import punish_unshown
 
 _NO_SUBMISSION = bytes(32)
 
@@ -123,6 +124,7 @@ def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | 
         judged: from `judge_task`, at least one of them decided.
         tx: the vote that completed it, None if the end of the window did.
     """
+    punish_unshown(book, task)
     close_reviews(book, judged)
     task = distribute(book, task, judged)
     return move_task(task, TaskStatus.COMPLETED, Trigger.VALIDATION_COMPLETE, book.epoch, tx)
@@ -245,8 +247,10 @@ def compute_entry_id(
 def abandon_validation(book: Book, task: Task, judged: Sequence[Judged]) -> Task:
     """Return the task expired because its answers found no quorum.
 
-    Nobody is to blame: the publisher has his reward back and everybody his stake.
+    The publisher has his reward back and everybody his stake, but for what it costs not to show a
+    vote that one committed to.
     """
+    punish_unshown(book, task)
     for one in judged:
         submission = release_stake(book, _close_review(one))
         book.put(SUBMISSIONS, submission.submission_id, submission)

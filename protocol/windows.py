@@ -26,6 +26,7 @@ from protocol.settlement import (
 from protocol.stakes import read_submissions
 from protocol.tables import TASKS
 from protocol.transactions import SignedTransaction
+from protocol.votes import have_all_committed, is_vote_awaited, open_votes
 
 
 def apply_time_moves(book: Book, subject: bytes) -> None:
@@ -47,7 +48,7 @@ def _move_by_time(book: Book, task: Task) -> Task | None:
             return move_task(task, TaskStatus.ANSWERS_SUBMITTED, Trigger.TIME_EXPIRY, epoch, None)
         case TaskStatus.ANSWERS_SUBMITTED if epoch > times.reveal_deadline:
             return _end_reveal(book, task)
-        case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
+        case TaskStatus.UNDER_VALIDATION if epoch > times.finalize_deadline:
             return _end_validation(book, task)
         case TaskStatus.DISPUTED:
             return move_dispute_by_time(book, task)
@@ -72,13 +73,11 @@ def _end_reveal(book: Book, task: Task) -> Task:
     return _expire(book, task)
 
 
-def _end_validation(book: Book, task: Task) -> Task | None:
+def _end_validation(book: Book, task: Task) -> Task:
     judged = judge_task(book, task)
     if any(one.decision.decided for one in judged):
         return complete_task(book, task, judged, None)
-    if book.epoch > task.lifecycle.finalize_deadline:
-        return abandon_validation(book, task, judged)
-    return None
+    return abandon_validation(book, task, judged)
 
 
 def apply_threshold_moves(book: Book, subject: bytes, applied: Sequence[SignedTransaction]) -> None:
@@ -110,11 +109,12 @@ def _move_by_threshold(book: Book, task: Task, applied: Sequence[SignedTransacti
             if all(one.status is SubmissionStatus.REVEALED for one in submissions):
                 cause = _find_cause(applied, Stage.REVEAL)
                 return open_validation(book, task, Trigger.PARTICIPANT_ACTION, cause)
-        case TaskStatus.UNDER_VALIDATION:
+        case TaskStatus.UNDER_VALIDATION if epoch < times.validation_deadline:
+            return open_votes(book, task) if have_all_committed(book, task) else None
+        case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
             judged = judge_task(book, task)
-            decided = [one for one in judged if one.decision.decided]
-            if decided and (len(decided) == len(judged) or epoch > times.validation_deadline):
-                return complete_task(book, task, judged, _find_cause(applied, Stage.VALIDATE))
+            if any(one.decision.decided for one in judged) and not is_vote_awaited(book, task):
+                return complete_task(book, task, judged, _find_cause(applied, Stage.REVEAL_VOTE))
         case TaskStatus.DISPUTED:
             return move_dispute_by_threshold(book, task, _find_cause(applied, Stage.VOTE))
     return None

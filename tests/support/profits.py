@@ -18,12 +18,13 @@ import pytest
 from protocol import accounts, answers, fees, rewards, settlement
 from protocol.consensus import Vote
 from protocol.hashing import compute_hash
-from protocol.kinds import claim_reward, reveal_answer, submit_answer
+from protocol.kinds import claim_reward, reveal_answer, reveal_vote, submit_answer
 from protocol.records import RewardRole
 from protocol.reputation import Violation
 from tests.support.builders import COIN
 from tests.support.cartels import (
     RaiseOwn,
+    RefundByHiding,
     RefundByLies,
     RefundBySilence,
     RefundByTerms,
@@ -208,6 +209,11 @@ def show_early(patch: pytest.MonkeyPatch) -> None:
     remove_check(patch, reveal_answer._apply, "too_early", "is_revealing")
 
 
+def show_votes_early(patch: pytest.MonkeyPatch) -> None:
+    """Have votes shown while others can still commit to theirs."""
+    remove_check(patch, reveal_vote._apply, "too_early")
+
+
 def bind_nobody(patch: pytest.MonkeyPatch) -> None:
     """Leave the miner's key out of a commitment."""
 
@@ -264,12 +270,16 @@ _TRUSTING = Lapses(is_watchful=False)
 _UNCHECKED = Lapses(is_checked=False)
 _LAST_WORD = Lapses(is_foreseeable=True)
 _FORESEEABLE = Lapses(is_foreseeable=True, has_secret=False)
+_OPEN_VOTES = Lapses(is_checked=False, are_votes_open=True)
 
-_OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
 _NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
 
 SCHEMES = (
-    Scheme(29, "equivocation", ("validators",), SignTwice, lapses=Lapses(hears_evidence=False)),
+    Scheme(
+        *(29, "equivocation", ("solvers",), SignTwice),
+        lapses=Lapses(hears_evidence=False, is_foreseeable=True, has_secret=False),
+        setting=_CROWDED,
+    ),
     Scheme(30, "double_claim", ("solvers",), ClaimOthers, pay_anybody),
     Scheme(31, "claim_replay", ("solvers",), ClaimAgain, pay_again, _UNCHECKED),
     Scheme(
@@ -297,7 +307,7 @@ SCHEMES = (
         setting=replace(USUAL_SETTING, takers=8, places=8, sleeper="solvers-9"),
     ),
     Scheme(37, "lazy_votes", ("validators",), JudgeBlindly, pay_generosity, _TRUSTING),
-    Scheme(37, "copied_votes", ("validators",), CopyVotes, flaw=_OPEN_VOTES),
+    Scheme(37, "copied_votes", ("validators",), CopyVotes, show_votes_early, _OPEN_VOTES),
     Scheme(38, "raised_scores", ("validators", "solvers"), RaiseOwn, lapses=_TRUSTING),
     Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, flaw=_NO_FALSEHOOD),
     Scheme(
@@ -309,6 +319,7 @@ SCHEMES = (
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),
+    Scheme(38, "refund_by_hiding", ("validators", "customers"), RefundByHiding, lapses=_TRUSTING),
     Scheme(
         *(38, "refund_by_terms", ("validators", "customers"), RefundByTerms, insist_on_terms),
         is_luck=True,

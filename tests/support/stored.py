@@ -179,8 +179,11 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
             # Whoever reports is not drawn by lot: a report takes nobody's turn.
             reported = revealed[:1] if world.epoch % 4 == 0 else []
             reports = [report(world, VALIDATORS[0], task_id, one) for one in reported]
+            hidden = world.hidden_votes(task_id)
+            if hidden and world.epoch >= task.lifecycle.validation_deadline:
+                return reports + [world.show(one) for one in hidden if chance.random() < 0.8]
             return reports + [
-                world.vote(voter, task_id, miner, chance.randrange(101))
+                world.vote(voter, task_id, miner, draw_score(chance))
                 for voter in world.panel(task_id)
                 for miner in revealed
                 if chance.random() < 0.4
@@ -196,6 +199,11 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
             return _act_in_court(world, chance, task_id)
         case _:
             return []
+
+
+def draw_score(chance: random.Random) -> int:
+    """Return a score: most are near one another, as of people who have looked."""
+    return chance.randrange(101) if chance.random() < 0.1 else 75 + chance.randrange(15)
 
 
 def read_distributions(world: World, task: Task) -> list[RewardDistribution]:
