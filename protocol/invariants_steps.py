@@ -107,12 +107,15 @@ def a_vote_is_cast_once(scene: Scene) -> Iterator[str]:
 
 def a_vote_is_bound_before_any_is_shown(scene: Scene) -> Iterator[str]:
     """A new vote opens a commitment, and nobody commits to one any more when votes are shown."""
+    earlier = {step.key: step.before for step in scene.steps(TASKS)}
     for step in scene.steps(VALIDATIONS):
         vote, committed = step.after, scene.get(VOTE_COMMITMENTS, step.key)
         if step.before is not None or vote is None:
             continue
-        task = scene.get(TASKS, vote.task_id)
-        if task is None or vote.voted_at <= task.lifecycle.validation_deadline:
+        # A second panel has a window of its own, which may begin in the epoch of the last vote.
+        tasks = (scene.get(TASKS, vote.task_id), earlier.get(vote.task_id))
+        ends = [task.lifecycle.validation_deadline for task in tasks if task is not None]
+        if vote.voted_at <= min(ends, default=vote.voted_at):
             yield f"vote {_name(vote.validation_id)}: shown at {vote.voted_at}, too early"
         opened = committed and (committed.reveal_tx, committed.weight)
         if opened != (vote.validation_id, vote.weight):

@@ -8,6 +8,8 @@ Rules:
 4. What a publisher asks for beyond the least of the network is due while validation lasts. At its
    very end more than half of the panel is enough: else whoever asks for much, or keeps some of the
    panel silent, would have the answers and his reward.
+5. Where a first panel is divided its votes are not the result yet: so many others judge as well
+   that nobody who had most of its seats by chance has most of theirs too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,7 @@ from protocol.errors import InvariantBroken
 from protocol.fees import split_fee
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_lost, move_task, refund_task
+from protocol.panel import draw_second_panel, is_first_panel
 from protocol.phases import RewardState, SubmissionStatus, TaskStatus, Trigger
 from protocol.records import (
     RewardDistribution,
@@ -113,6 +116,39 @@ def read_score(vote: Validation) -> int | None:
     if vote.verdict is Verdict.ABSTAIN:
         return None
     return vote.score if vote.verdict is Verdict.APPROVE else 0
+
+
+def is_second_panel_due(book: Book, task: Task, judged: Iterable[Judged]) -> bool:
+    """Tell whether a first panel is divided: some vote is far from a result.
+
+    Far is half of what opinions may differ. Then either a few are wrong or most are, and only
+    others can tell which.
+    """
+    bound = book.params.score_tolerance // 2
+    return is_first_panel(book, task) and any(
+        abs(vote.score - one.decision.score) > bound
+        for one in judged
+        for vote in one.votes
+        if vote.score is not None and one.decision.score is not None
+    )
+
+
+def call_second_panel(book: Book, task: Task) -> Task | None:
+    """Return the task with fresh validators beside its panel, None if there is nobody else.
+
+    All votes stand, and count together with those to come.
+    """
+    voters = {voter for one in read_submissions(book, task) for voter in one.votes}
+    panel = draw_second_panel(book, task, voters)
+    if not panel:
+        return None
+    validation = book.epoch + book.params.validation_epochs
+    times = replace(
+        task.lifecycle,
+        validation_deadline=validation,
+        finalize_deadline=validation + book.params.finalize_epochs,
+    )
+    return replace(task, panel=panel, lifecycle=times)
 
 
 def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | None) -> Task:

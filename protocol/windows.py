@@ -17,8 +17,11 @@ from protocol.panel import open_validation, punish_unrevealed
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
 from protocol.records import Task
 from protocol.settlement import (
+    Judged,
     abandon_validation,
+    call_second_panel,
     complete_task,
+    is_second_panel_due,
     judge_task,
     revoke_lost,
     settle_task,
@@ -73,11 +76,20 @@ def _end_reveal(book: Book, task: Task) -> Task:
     return _expire(book, task)
 
 
-def _end_validation(book: Book, task: Task) -> Task:
+def _end_validation(book: Book, task: Task) -> Task | None:
     judged = judge_task(book, task)
     if any(one.decision.decided for one in judged):
-        return complete_task(book, task, judged, None)
+        return _conclude(book, task, judged, None)
     return abandon_validation(book, task, judged)
+
+
+def _conclude(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | None) -> Task | None:
+    """Complete a task, or have a second panel judge it; None while its lots are not known."""
+    if not is_second_panel_due(book, task, judged):
+        return complete_task(book, task, judged, tx)
+    if book.beacon is None:
+        return None
+    return call_second_panel(book, task) or complete_task(book, task, judged, tx)
 
 
 def apply_threshold_moves(book: Book, subject: bytes, applied: Sequence[SignedTransaction]) -> None:
@@ -114,7 +126,7 @@ def _move_by_threshold(book: Book, task: Task, applied: Sequence[SignedTransacti
         case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
             judged = judge_task(book, task)
             if any(one.decision.decided for one in judged) and not is_vote_awaited(book, task):
-                return complete_task(book, task, judged, _find_cause(applied, Stage.REVEAL_VOTE))
+                return _conclude(book, task, judged, _find_cause(applied, Stage.REVEAL_VOTE))
         case TaskStatus.DISPUTED:
             return move_dispute_by_threshold(book, task, _find_cause(applied, Stage.VOTE))
     return None
