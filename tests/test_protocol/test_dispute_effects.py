@@ -185,7 +185,7 @@ def test_a_lost_dispute_costs_its_miner_a_hundred_points_and_a_publisher_who_is_
 
 def test_an_upheld_result_pays_in_the_next_round_exactly_what_it_would_have_paid() -> None:
     world = a_court()
-    task_id = a_judged_task(world, scores=(90, 80, 85, 88, 91))
+    task_id = a_judged_task(world, scores=(90, 82, 85, 88, 91))
     old = world.distribution(task_id)
     winner = world.task(task_id).winner
     try_case(world, task_id, Choice.UPHOLD)
@@ -331,7 +331,7 @@ def test_without_enough_honest_votes_the_reward_goes_back_and_nobody_is_blamed()
 
 def test_a_split_sends_a_share_of_every_entry_back_and_nothing_is_lost() -> None:
     world = a_court()
-    task_id = a_judged_task(world, scores=(90, 80, 85, 88, 91))
+    task_id = a_judged_task(world, scores=(90, 82, 85, 88, 91))
     old = world.distribution(task_id)
     try_case(world, task_id, Choice.SPLIT, share=3_333)
     new = world.distribution(task_id)
