@@ -21,7 +21,7 @@ from devnet.layout import Devnet
 from devnet.load import SUBMISSION_EPOCHS
 from devnet.manifests.lineup import ALL_DIAL_MAX, DIALS_MAX, NodePlan
 from devnet.manifests.tables import OBSERVER, ROLES, VALIDATOR, NodeTable
-from devnet.observe import OVER, observe_entries
+from devnet.observe import COMPLETED, OVER
 from devnet.provider import Provider
 from devnet.remote import is_lost
 from devnet.roster import PeerSpec
@@ -36,9 +36,9 @@ PEOPLE = ("alice", "bob", "carol", "dave")
 WITHIN_S = 60.0
 SCORED = "scored"
 """Of a task whose answers have all been judged; for `wait` beside the statuses of tasks."""
-_JUDGED = frozenset({"completed", "disputed"})
+LOCKED = "locked"
+_JUDGED = frozenset({COMPLETED, "disputed"})
 _EARNED = frozenset({"claimable", "claimed"})
-_UNDECIDED = frozenset({"locked"})
 
 
 class Node:
@@ -141,32 +141,43 @@ class Node:
     ) -> dict[str, Decimal]:
         """Return by task the coins that a node can claim, or has claimed, as this one sees it.
 
-        Waits until none of its rewards is locked or waits for a seal.
+        Waits until every task that it answers or judges is over, and none of its rewards is locked.
 
         Raises:
-            AssertionError: some still are after `within` seconds.
+            AssertionError: that is not so after `within` seconds.
         """
         account = self._network[who].spec.account
         waiting: list[str] = []
         with trio.move_on_after(within):
             while True:
-                entries = await self._list_entries(account)
-                waiting = [one.task_id[:12] for one in entries if one.state in _UNDECIDED]
+                earned, waiting = await self._look_at_rewards(account)
                 if not waiting:
-                    earned: dict[str, Decimal] = {}
-                    for one in entries:
-                        if one.state in _EARNED:
-                            coins = Decimal(one.amount) / NANO_PER_COIN
-                            earned[one.task_id] = earned.get(one.task_id, Decimal(0)) + coins
                     return earned
                 await trio.sleep(LOOK_S)
-        raise AssertionError(f"rewards of {', '.join(waiting)} are locked after {within:g} s")
+        found = ", ".join(waiting) or "no answer"
+        raise AssertionError(f"rewards not decided on {self.name} in {within:g} s: {found}")
 
-    async def _list_entries(self, account: str) -> list[Any]:
-        remote = self._network.provider.remote(self.name)
-        tasks = [str(one["task_id"]) async for one in remote.iterate("task_list")]
-        found = [one for task in tasks for one in await observe_entries(remote, task)]
-        return [one for one in found if one.recipient == account]
+    async def _look_at_rewards(self, account: str) -> tuple[dict[str, Decimal], list[str]]:
+        """Return what an account has earned by task, and the tasks of which that is not sure."""
+        earned: dict[str, Decimal] = {}
+        waiting: list[str] = []
+        async for brief in self._network.provider.remote(self.name).iterate("task_list"):
+            task = await self.call("task_get", task_id=brief["task_id"])
+            if account not in {*task["panel"], *(one["miner"] for one in task["participants"])}:
+                continue
+            entries = [one for paid in task["rewards"] for one in paid["entries"]]
+            own = [one for one in entries if one["recipient"] == account]
+            is_over = task["status"] in OVER and not task["provisional"]
+            if task["status"] == COMPLETED and not entries:
+                is_over = False
+            if not is_over or any(one["state"] == LOCKED for one in own):
+                waiting.append(f"task {task['task_id'][:12]} {task['status']}")
+            coins = [
+                Decimal(one["amount"]) / NANO_PER_COIN for one in own if one["state"] in _EARNED
+            ]
+            if coins:
+                earned[task["task_id"]] = sum(coins, Decimal(0))
+        return earned, waiting
 
     async def _ask(self, method: str, **params: Any) -> Any:
         """Return what the node says; None if it is not there or does not know the task yet."""
