@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from devnet.testing.faulty_peer import Answer, FaultyPeer
     from devnet.testing.network import Network, Node
     from devnet.testing.run import DevnetRun
+    from protocol.messages import Status
 
 MARK = (
     "devnet(nodes, validators, miners, sealers, seed, params, manifest):"
     " the network that the fixture `devnet` starts for this test"
 )
 PROVIDERS = ("sim", "process")
-TAKERS = frozenset({"devnet", "node", "rpc"})
+TAKERS = frozenset({"devnet", "node", "rpc", "faulty_peer"})
 """Fixtures that take the network of the mark."""
 FACTORY = "devnet_factory"
 RUN = "devnet_run"
@@ -138,6 +140,21 @@ async def rpc(devnet: "Network") -> Callable[..., Awaitable[Any]]:
         return await devnet[which].call(method, **params)
 
     return call
+
+
+@pytest.fixture
+async def faulty_peer(
+    devnet_run: "DevnetRun", devnet: "Network"
+) -> Callable[..., Awaitable["FaultyPeer"]]:
+    """A function that lets a scripted peer in: `await faulty_peer(answer)`, `answer(request)`."""
+    from devnet.testing.faulty_peer import say_nothing
+
+    async def start(
+        answer: "Answer" = say_nothing, *, status: "Status | None" = None
+    ) -> "FaultyPeer":
+        return await devnet_run.open_faulty_peer(devnet, answer, status)
+
+    return start
 
 
 @pytest.fixture

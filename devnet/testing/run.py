@@ -23,9 +23,11 @@ from devnet.session import STOP_S
 from devnet.sim.scheduler import run_seeded
 from devnet.testing.cast import make_cast
 from devnet.testing.failure import describe_network
+from devnet.testing.faulty_peer import Answer, FaultyPeer, hold, open_peer, read_status
 from devnet.testing.network import Network
 from devnet.virtual.cluster import VirtualCluster
 from node.telemetry import configure_silently
+from protocol.messages import Status
 
 LOOK_S = 10.0
 """For a look at nodes that may not answer."""
@@ -70,6 +72,7 @@ class DevnetRun:
         self._again = again
         self._networks: list[Network] = []
         self._nursery: trio.Nursery | None = None
+        self._faulty_peers = 0
 
     @property
     def network(self) -> Network:
@@ -115,6 +118,17 @@ class DevnetRun:
         self._networks.append(network)
         await network.start()
         return network
+
+    async def open_faulty_peer(
+        self, network: Network, answer: Answer, status: Status | None
+    ) -> FaultyPeer:
+        """Let a scripted peer into a network; it stays to the end of the test."""
+        assert self._nursery is not None
+        self._faulty_peers += 1
+        said = await read_status(network.nodes[0]) if status is None else status
+        peer = open_peer(network.provider, f"faulty{self._faulty_peers}", answer, said)
+        entered: FaultyPeer = await self._nursery.start(hold, peer)
+        return entered
 
     def _hold(self, devnet: Devnet) -> Provider:
         if self._provider == SIM:

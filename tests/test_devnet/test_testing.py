@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from devnet.errors import DevnetError
 from devnet.functions import find_function, judge, reply, solve_or_echo, write_command
 from devnet.testing.cast import make_cast
 from node.workers.messages import SOLVER
-from tests.support.ten_lines import plant_bug, read_ten_lines
+from tests.support.ten_lines import FAULTY, plant_bug, read_first_test, read_ten_lines
 
 pytest_plugins = ("pytester",)
 
@@ -22,8 +23,11 @@ def run(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult
     return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:timeout", *options)
 
 
-def test_the_ten_lines_of_the_readme_pass_in_virtual_time(pytester: pytest.Pytester) -> None:
-    run(pytester, read_ten_lines()).assert_outcomes(passed=1)
+@pytest.mark.parametrize("read", [read_first_test, read_ten_lines])
+def test_the_tests_of_the_readmes_pass_in_virtual_time(
+    pytester: pytest.Pytester, read: Callable[[], str]
+) -> None:
+    run(pytester, read()).assert_outcomes(passed=1)
 
 
 def test_a_failure_shows_the_network_and_how_to_repeat_it(pytester: pytest.Pytester) -> None:
@@ -160,6 +164,10 @@ def test_the_fixtures_reach_one_network_and_many(pytester: pytest.Pytester) -> N
     result = run(pytester, FIXTURES)
     result.assert_outcomes(passed=1, skipped=1, failed=1)
     result.stdout.fnmatch_lines(["E *AssertionError: not epoch >= 1000*in 3 s: *peers b 1"])
+
+
+def test_a_scripted_peer_lies_in_virtual_time(pytester: pytest.Pytester) -> None:
+    run(pytester, FAULTY).assert_outcomes(passed=1)
 
 
 def test_tests_of_others_are_left_alone(pytester: pytest.Pytester) -> None:

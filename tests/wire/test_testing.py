@@ -8,7 +8,7 @@ import pytest
 from devnet.cluster import ProcessCluster
 from devnet.layout import Devnet
 from node.cli import run_command
-from tests.support.ten_lines import read_ten_lines
+from tests.support.ten_lines import FAULTY, read_ten_lines
 
 pytest_plugins = ("pytester",)
 pytestmark = [pytest.mark.wire, pytest.mark.timeout(300)]
@@ -36,6 +36,10 @@ def read_devnet(result: pytest.RunResult) -> Devnet:
 
 def test_the_ten_lines_of_the_readme_pass_on_processes(pytester: pytest.Pytester) -> None:
     run(pytester, read_ten_lines()).assert_outcomes(passed=1)
+
+
+def test_a_scripted_peer_lies_on_libp2p(pytester: pytest.Pytester) -> None:
+    run(pytester, FAULTY).assert_outcomes(passed=1)
 
 
 def test_a_failure_shows_what_the_processes_said_last(pytester: pytest.Pytester) -> None:
