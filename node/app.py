@@ -20,8 +20,9 @@ from node.high_water import HighWater
 from node.network import name_topic
 from node.paths import DataPaths
 from node.peer import Peer
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import open_answer_box
 from node.roles.crew import check_roles
+from node.roles.vote_box import open_vote_box
 from node.rpc.gate import create_token
 from node.rpc.server import RpcServer, open_listeners
 from node.telemetry import LogControl
@@ -96,7 +97,8 @@ async def run_node(
             signed=signed,
             sealed=sealed,
             diary=diary,
-            box=AnswerBox(paths.root / "answers"),
+            answers=open_answer_box(paths.answers),
+            votes=open_vote_box(paths.votes),
             read_free=choose_read_free(config, paths),
         )
 

@@ -49,8 +49,9 @@ from node.paths import DataPaths
 from node.peer import Peer
 from node.repair import RepairWatch
 from node.roles.answer_box import AnswerBox
+from node.roles.box import DrawBytes
 from node.roles.crew import Crew, OpenWorker, choose_programs
-from node.roles.miner import DrawBytes
+from node.roles.vote_box import VoteBox
 from node.sealer import Sealer
 from node.state_manager import StateManager
 from node.sync.blobs import BlobFetcher
@@ -94,7 +95,8 @@ class Ports:
         signed: the highest seq ever signed, by account.
         sealed: the highest epoch of which a sealer ever said anything, by sealer.
         diary: what the sealer said in that epoch.
-        box: answers that a miner must not lose.
+        answers: what a miner must not lose before he shows it.
+        votes: what a validator must not lose before he shows it.
         open_worker: makes workers; None: subprocesses.
         draw_bytes: draws what nobody may guess: the salts of commitments.
         read_free: returns the bytes free where the store is; None: it lies in memory.
@@ -108,7 +110,8 @@ class Ports:
     rng: random.Random
     signed: HighWater
     sealed: HighWater
-    box: AnswerBox
+    answers: AnswerBox
+    votes: VoteBox
     diary: DiaryFile
     open_worker: OpenWorker | None = None
     draw_bytes: DrawBytes = secrets.token_bytes
@@ -225,7 +228,7 @@ async def run_peer(
                 if door is not None:
                     front.start_soon(door.run)
                 if author is not None:
-                    crew.start(front, state, author, ports.box, ports.draw_bytes)
+                    crew.start(front, state, author, ports.answers, ports.votes, ports.draw_bytes)
                 _log_start(peer)
                 task_status.started(peer)
                 await peer.stop.wait()

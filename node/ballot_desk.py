@@ -56,13 +56,13 @@ class BallotDesk:
         self._forget_sets()
 
     def _open_box(self) -> BallotBox:
-        head = self._store.head
-        epoch, last = head.epoch + 1, self._store.journal.seal(head.epoch)
-        agreed = () if last is None else Seal.from_bytes(last).content.deals
-        sealers, sealers_next = (
-            find_charter(self._store.view, self._genesis, one).sealers for one in (epoch, epoch + 1)
+        head, view = self._store.head, self._store.view
+        sealers, after = (
+            find_charter(view, self._genesis, head.epoch + ahead).sealers for ahead in (1, 2)
         )
-        return BallotBox(self._network, epoch, head.seal_hash, sealers, sealers_next, agreed)
+        last = self._store.journal.seal(head.epoch)
+        agreed = () if last is None else Seal.from_bytes(last).content.deals
+        return BallotBox(self._network, head.epoch + 1, head.seal_hash, sealers, after, agreed)
 
     def _forget_sets(self) -> None:
         self.wanted: dict[bytes, tuple[Plan, bool]] = {}
@@ -71,8 +71,8 @@ class BallotDesk:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the sealers of the next epoch have to agree at all."""
-        return len(self.box.sealers) > 1
+        """Whether the sealers of the next epoch have to agree at all, or others deal to them."""
+        return len(self.box.sealers) > 1 or self.box.secrets.wanted > 0
 
     def take(self, word: Word) -> bool:
         """Take in a word that a peer passed on; return whether it is news.
@@ -148,7 +148,7 @@ class BallotDesk:
         return found
 
     def list_double_seals(self) -> dict[bytes, DoubleSeal]:
-        """Return the proofs on disk that those who seal the next epoch once signed two seals."""
+        """Return the proofs on disk, by sealer: who signed two seals of whatever epoch."""
         found = {}
         for sealer in self.box.sealers:
             data = self._store.meta_get(_name_seals(sealer))

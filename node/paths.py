@@ -5,6 +5,7 @@ The folder is private, and so is what is in it:
     config.toml    what the operator chose          genesis.cbor   the network, by its first hash
     identity.key   the name among peers             keys/*.json    accounts that sign and earn
     db/            the replicated state             answers/       answers not revealed yet
+    votes/         votes not shown yet
     signed_seq     the highest numbers ever signed  sealed_epoch   the last epoch ever voted on
     sealer_diary.0, .1   what the sealer said last
     rpc.token      who reads it may command         node.lock      who runs here, where it answers
@@ -76,6 +77,11 @@ class DataPaths:
     def answers(self) -> Path:
         """The folder of answers that were committed to and not revealed yet."""
         return self.root / "answers"
+
+    @property
+    def votes(self) -> Path:
+        """The folder of votes that were committed to and not shown yet."""
+        return self.root / "votes"
 
     @property
     def rpc_token(self) -> Path:

@@ -12,10 +12,10 @@ Rules:
 4. While the disk is full nothing is said. What was said before is said again from the diary, and a
    seal that was signed and could not be written is the next to be written, as it was.
 5. The clock moves when a seal comes, never what it means.
-6. It deals for the next epoch when half of this one is over: all others know by then that it began,
+6. It takes part in the epochs whose sealers it is one of, and in no others: it begins by itself,
+   with a deal for the first of them, and once it is dismissed its node goes on as any other.
+7. It deals for the next epoch when half of this one is over: all others know by then that it began,
    and hear the deal before somebody proposes.
-7. It takes part in the epochs whose sealers it is one of, and in no others, but that it deals for
-   its first: it begins by itself, and once it is dismissed its node goes on as any other.
 """
 
 from collections.abc import Iterable
@@ -174,9 +174,9 @@ class Sealer:
         return saved is None or saved[0].epoch != epoch
 
     def _look_for_seat(self) -> None:
-        """Find out whether this account is one of the sealers of the next epoch."""
-        box, own = self._state.ballots.box, self._signer.address
-        is_seated = own in box.sealers or (box.secrets.wanted > 0 and own in box.sealers_next)
+        """Find out whether this account has a part in the next seal: sealing, or dealing for it."""
+        box = self._state.ballots.box
+        is_seated = self._signer.address in (*box.sealers, *box.sealers_next)
         if is_seated is not self._is_seated:
             log.info("sealer_seated" if is_seated else "sealer_unseated", epoch=self._state.epoch)
         self._is_seated = is_seated

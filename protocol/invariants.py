@@ -30,6 +30,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
 )
 from protocol.view import Key, StateView
 
@@ -47,6 +48,7 @@ def money_is_where_the_ledger_says(scene: Scene) -> Iterator[str]:
         scene.sum_of(MINERS, lambda miner: miner.stake)
         + scene.sum_of(SUBMISSIONS, lambda submission: submission.stake)
         + scene.sum_of(VALIDATIONS, lambda vote: vote.stake)
+        + scene.sum_of(VOTE_COMMITMENTS, lambda vote: vote.stake)
         + scene.sum_of(DISPUTES, count_locked)
     )
     moved = (

@@ -23,6 +23,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     dispute_key,
     reward_key,
     validation_key,
@@ -105,6 +106,9 @@ def _find_locked(scene: Scene, task: Task, validator: bytes) -> Iterator[str]:
             vote = scene.get(VALIDATIONS, key)
             if vote is not None and vote.stake:
                 yield f"vote {_name(vote.validation_id)}: guilty, {vote.stake} nano locked"
+            hidden = scene.get(VOTE_COMMITMENTS, key)
+            if hidden is not None and hidden.stake:
+                yield f"commitment {_name(hidden.commit_tx)}: guilty, {hidden.stake} nano locked"
 
 
 def the_guilty_are_paid_nothing(scene: Scene) -> Iterator[str]:

@@ -5,7 +5,14 @@ from itertools import pairwise
 
 from protocol.errors import Rejected
 from protocol.params import SCALE
-from protocol.phases import RewardState, SubmissionStatus, TaskStatus, require_move
+from protocol.phases import (
+    RewardState,
+    SubmissionStatus,
+    TaskStatus,
+    VoteState,
+    get_label,
+    require_move,
+)
 from protocol.records import ENTRIES_MAX, TRANSITIONS_MAX, Task
 from protocol.scene import Rule, Scene
 from protocol.stakes import is_closed
@@ -17,6 +24,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     reward_key,
     validation_key,
 )
@@ -181,6 +189,27 @@ def nobody_judges_his_own(scene: Scene) -> Iterator[str]:
             yield f"task {_name(key)}: a panel of {len(task.panel)} with a party"
 
 
+def a_commitment_shows_what_its_state_says(scene: Scene) -> Iterator[str]:
+    """It is by an outsider to an answer of its task, holds a stake until then, and has one vote."""
+    for key, one in scene.rows(VOTE_COMMITMENTS):
+        name = f"commitment {_name(one.commit_tx)}"
+        task, answer = scene.get(TASKS, one.task_id), scene.get(SUBMISSIONS, one.submission_id)
+        if key != validation_key(one.submission_id, one.validator, one.round):
+            yield f"{name}: under another key"
+        if task is None or answer is None or answer.task_id != one.task_id:
+            yield f"{name}: to no answer of its task"
+        elif one.validator in (task.publisher, answer.miner):
+            yield f"{name}: by a party"
+        is_shown = one.state is VoteState.REVEALED
+        vote = scene.get(VALIDATIONS, key) if is_shown else None
+        if is_shown and (vote is None or vote.validation_id != one.reveal_tx):
+            yield f"{name}: revealed without its vote"
+        if is_shown != (one.reveal_tx is not None):
+            yield f"{name}: {get_label(one.state)}, but not shown so"
+        if one.stake and one.state is not VoteState.COMMITTED:
+            yield f"{name}: {get_label(one.state)}, {one.stake} nano still locked"
+
+
 def a_closed_task_holds_no_stake(scene: Scene) -> Iterator[str]:
     """What nothing can happen to any more has given all stakes back."""
     for key, task in scene.rows(TASKS):
@@ -197,6 +226,10 @@ def a_closed_task_holds_no_stake(scene: Scene) -> Iterator[str]:
         parent = scene.get(TASKS, vote.task_id)
         if vote.stake and (parent is None or is_closed(parent)):
             yield f"vote {_name(vote.validation_id)}: {vote.stake} nano still locked"
+    for _, hidden in scene.rows(VOTE_COMMITMENTS):
+        parent = scene.get(TASKS, hidden.task_id)
+        if hidden.stake and (parent is None or is_closed(parent)):
+            yield f"commitment {_name(hidden.commit_tx)}: {hidden.stake} nano still locked"
 
 
 def a_reputation_stays_in_its_range(scene: Scene) -> Iterator[str]:
@@ -235,6 +268,7 @@ ROW_RULES: tuple[Rule, ...] = (
     places_are_taken_once,
     every_answer_has_its_place,
     nobody_judges_his_own,
+    a_commitment_shows_what_its_state_says,
     a_closed_task_holds_no_stake,
     a_reputation_stays_in_its_range,
     no_account_is_overdrawn,

@@ -8,13 +8,15 @@ from protocol.phases import (
     MINER_STEPS,
     REWARD_STEPS,
     SUBMISSION_STEPS,
+    VOTE_STEPS,
     MinerStatus,
     RewardState,
     TaskStatus,
+    VoteState,
     find_reachable,
     get_label,
 )
-from protocol.records import TRANSITIONS_MAX, RewardEntry
+from protocol.records import TRANSITIONS_MAX, RewardEntry, VoteCommitment
 from protocol.scene import Rule, Scene
 from protocol.tables import (
     ACCOUNTS,
@@ -26,6 +28,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     Table,
 )
 
@@ -100,6 +103,51 @@ def a_vote_is_cast_once(scene: Scene) -> Iterator[str]:
             yield f"vote {_name(before.validation_id)}: cast again"
         elif after.stake > before.stake:
             yield f"vote {_name(before.validation_id)}: its stake grew"
+
+
+def a_vote_is_bound_before_any_is_shown(scene: Scene) -> Iterator[str]:
+    """A new vote opens a commitment, and nobody commits to one any more when votes are shown."""
+    earlier = {step.key: step.before for step in scene.steps(TASKS)}
+    for step in scene.steps(VALIDATIONS):
+        vote, committed = step.after, scene.get(VOTE_COMMITMENTS, step.key)
+        if step.before is not None or vote is None:
+            continue
+        # A second panel has a window of its own, which may begin in the epoch of the last vote.
+        tasks = (scene.get(TASKS, vote.task_id), earlier.get(vote.task_id))
+        ends = [task.lifecycle.validation_deadline for task in tasks if task is not None]
+        if vote.voted_at <= min(ends, default=vote.voted_at):
+            yield f"vote {_name(vote.validation_id)}: shown at {vote.voted_at}, too early"
+        opened = committed and (committed.reveal_tx, committed.weight)
+        if opened != (vote.validation_id, vote.weight):
+            yield f"vote {_name(vote.validation_id)}: without its commitment"
+    for pledge in scene.steps(VOTE_COMMITMENTS):
+        one = pledge.after
+        if pledge.before is not None or one is None:
+            continue
+        task = scene.get(TASKS, one.task_id)
+        if task is None or one.committed_at > task.lifecycle.validation_deadline:
+            yield f"commitment {_name(one.commit_tx)}: at {one.committed_at}, too late"
+
+
+def a_commitment_takes_legal_steps(scene: Scene) -> Iterator[str]:
+    """A commitment stays what it was; its stake leaves once, with what is forfeited of it."""
+    for step in scene.steps(VOTE_COMMITMENTS):
+        before, after = step.before, step.after
+        if after is None:
+            continue
+        source = before.state if before else None
+        if after.state not in find_reachable(VOTE_STEPS, source):
+            yield f"commitment {_name(step.key)}: {get_label(source)} to {get_label(after.state)}"
+        if before is None:
+            continue
+        if _read_bound(before) != _read_bound(after):
+            yield f"commitment {_name(step.key)}: to another vote"
+        if not 0 <= after.forfeited - before.forfeited <= before.stake - after.stake:
+            yield f"commitment {_name(step.key)}: {after.forfeited} nano forfeited"
+
+
+def _read_bound(one: VoteCommitment) -> VoteCommitment:
+    return replace(one, reveal_tx=None, stake=0, forfeited=0, state=VoteState.COMMITTED)
 
 
 def an_entry_is_claimed_once(scene: Scene) -> Iterator[str]:
@@ -206,6 +254,8 @@ STEP_RULES: tuple[Rule, ...] = (
     nothing_is_removed,
     what_was_agreed_stays,
     an_answer_keeps_its_commitment,
+    a_vote_is_bound_before_any_is_shown,
+    a_commitment_takes_legal_steps,
     a_vote_is_cast_once,
     an_entry_is_claimed_once,
     a_disputed_task_pays_nothing,

@@ -19,9 +19,10 @@ class Stage(IntEnum):
     COMMIT = 3
     REVEAL = 4
     VALIDATE = 5
-    DISPUTE = 6
-    VOTE = 7
-    CLAIM = 8
+    REVEAL_VOTE = 6
+    DISPUTE = 7
+    VOTE = 8
+    CLAIM = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,15 @@ from protocol.charter import is_licensed
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_taking_part, move_task
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
-from protocol.records import Task
+from protocol.records import VOTES_MAX, Task
 from protocol.reputation import Violation
 from protocol.stakes import forfeit_stake, read_submissions
 from protocol.tables import MINERS, SUBMISSIONS
 from protocol.view import StateView
+
+SECOND_PANEL_FACTOR = 3
+"""Fresh validators for each of a divided panel. A third of thirty validators that had three of five
+seats by chance has half of all twenty with a chance of about one in a hundred."""
 
 
 def require_judges(book: Book, wanted: int, parties: Collection[bytes]) -> None:
@@ -72,6 +76,27 @@ def draw_panel(book: Book, task: Task, barred: Collection[bytes] = ()) -> tuple[
     parties = {task.publisher, *(participant.miner for participant in task.participants), *barred}
     size = task.terms.required_reviewers + book.params.panel_spares
     return draw_validators(book, "panel", (task.task_id,), size, parties)
+
+
+def draw_second_panel(book: Book, task: Task, voters: Collection[bytes]) -> tuple[bytes, ...]:
+    """Return a panel with fresh validators beside those it has, sorted; () while the epoch is open.
+
+    Args:
+        book: of the task's subject.
+        task: whose first panel is divided.
+        voters: of the rounds before, whom a verdict has replaced.
+    """
+    parties = {task.publisher, *(participant.miner for participant in task.participants)}
+    excluded = {*parties, *task.panel, *voters}
+    size = min(SECOND_PANEL_FACTOR * len(task.panel), VOTES_MAX - len(task.panel))
+    seed = (task.task_id, bytes([task.lifecycle.round]))
+    fresh = draw_validators(book, "second panel", seed, size, excluded)
+    return tuple(sorted((*task.panel, *fresh))) if fresh else ()
+
+
+def is_first_panel(book: Book, task: Task) -> bool:
+    """Tell whether a task's panel is the one that validation opened with."""
+    return len(task.panel) <= task.terms.required_reviewers + book.params.panel_spares
 
 
 def draw_validators(

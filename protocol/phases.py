@@ -57,6 +57,16 @@ class SubmissionStatus(IntEnum):
     NOT_REVEALED = 6
 
 
+class VoteState(IntEnum):
+    """What has become of a vote that a validator committed to."""
+
+    COMMITTED = 0
+    REVEALED = 1
+    NOT_REVEALED = 2
+    VOID = 3
+    """Nobody could or may show it any more; that was not his fault, or a verdict punished it."""
+
+
 class RewardState(IntEnum):
     """Whether a reward entry can be collected."""
 
@@ -157,7 +167,8 @@ MOVES: tuple[Move, ...] = (
 STAYS: tuple[Stay, ...] = (
     Stay("T1'", "further answer", _At.IN_PROGRESS),
     Stay("T6", "reveal", _At.ANSWERS_SUBMITTED),
-    Stay("T9", "vote", _At.UNDER_VALIDATION),
+    Stay("T9", "commitment to a vote", _At.UNDER_VALIDATION),
+    Stay("T9'", "reveal of a vote", _At.UNDER_VALIDATION),
 )
 
 _MOVE_BY_ENDS = {(move.source, move.target): move for move in MOVES}
@@ -184,6 +195,13 @@ SUBMISSION_STEPS: Steps[SubmissionStatus] = MappingProxyType(
         # Back to review, from here and from above, only when a dispute has started a new round.
         SubmissionStatus.APPROVED: (SubmissionStatus.UNDER_REVIEW,),
         SubmissionStatus.REJECTED: (SubmissionStatus.UNDER_REVIEW,),
+    }
+)
+
+VOTE_STEPS: Steps[VoteState] = MappingProxyType(
+    {
+        None: (VoteState.COMMITTED,),
+        VoteState.COMMITTED: (VoteState.REVEALED, VoteState.NOT_REVEALED, VoteState.VOID),
     }
 )
 

@@ -16,7 +16,8 @@ from protocol.transactions import SignedTransaction
 from protocol.view import StateView
 
 FREE_PER_SEAL_MAX = 1_024
-"""Far above what an honest author does in one epoch: one reveal and one claim for each task."""
+"""Far above what an honest author does in one epoch: one reveal and one claim for each task, and
+one reveal for each vote."""
 
 
 def is_free(debit: int, params: Params, *, is_unfunded: bool) -> bool:

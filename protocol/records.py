@@ -9,7 +9,14 @@ from enum import IntEnum
 from typing import Annotated
 
 from protocol.params import Amount, Bps, Epochs, Small
-from protocol.phases import MinerStatus, RewardState, SubmissionStatus, TaskStatus, Trigger
+from protocol.phases import (
+    MinerStatus,
+    RewardState,
+    SubmissionStatus,
+    TaskStatus,
+    Trigger,
+    VoteState,
+)
 from protocol.schema import AtMost, Between, Exactly
 from protocol.task_types import Address, Id, Score, Slug, TaskTerms
 
@@ -18,6 +25,8 @@ PARTICIPANTS_MAX = 255
 VOTES_MAX = 64
 ENTRIES_MAX = PARTICIPANTS_MAX + VOTES_MAX
 """One for each answer and one for each validator: nobody has two entries of one kind."""
+
+Weight = Annotated[int, Between(0, 1_000_000)]
 
 ROLE_SOLVER = 1
 ROLE_VALIDATOR = 2
@@ -176,8 +185,32 @@ class Validation:
     voted_at: Epochs
     stake: Amount
     """What is still locked; 0 once released."""
-    weight: Annotated[int, Between(0, 1_000_000)]
-    """Weight in basis points, frozen when the vote was taken in."""
+    weight: Weight
+    """Weight in basis points, frozen when the vote was committed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCommitment:
+    """What binds a validator to one vote before anybody shows one, and what became of it.
+
+    Attributes:
+        reveal_tx: what opened it; then there is a `Validation` under the same key.
+        stake: what is still locked here; it goes over to the vote with the reveal.
+        weight: in basis points, frozen when the commitment was taken in.
+    """
+
+    task_id: Id
+    submission_id: Id
+    validator: Address
+    round: Small
+    commit_tx: Id
+    reveal_tx: Id | None
+    commitment: Id
+    committed_at: Epochs
+    stake: Amount
+    forfeited: Amount
+    weight: Weight
+    state: VoteState
 
 
 class RewardRole(IntEnum):

@@ -8,6 +8,8 @@ Rules:
 4. What a publisher asks for beyond the least of the network is due while validation lasts. At its
    very end more than half of the panel is enough: else whoever asks for much, or keeps some of the
    panel silent, would have the answers and his reward.
+5. Where a first panel is divided its votes are not the result yet: so many others judge as well
+   that nobody who had most of its seats by chance has most of theirs too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,7 @@ from protocol.errors import InvariantBroken
 from protocol.fees import split_fee
 from protocol.hashing import compute_hash
 from protocol.lifecycle import is_lost, move_task, refund_task
+from protocol.panel import draw_second_panel, is_first_panel
 from protocol.phases import RewardState, SubmissionStatus, TaskStatus, Trigger
 from protocol.records import (
     RewardDistribution,
@@ -40,6 +43,7 @@ from protocol.stakes import (
     release_votes,
 )
 from protocol.tables import REWARDS, SUBMISSIONS, reward_key
+from protocol.votes import punish_unshown
 
 _NO_SUBMISSION = bytes(32)
 
@@ -114,6 +118,39 @@ def read_score(vote: Validation) -> int | None:
     return vote.score if vote.verdict is Verdict.APPROVE else 0
 
 
+def is_second_panel_due(book: Book, task: Task, judged: Iterable[Judged]) -> bool:
+    """Tell whether a first panel is divided: some vote is far from a result.
+
+    Far is half of what opinions may differ. Then either a few are wrong or most are, and only
+    others can tell which.
+    """
+    bound = book.params.score_tolerance // 2
+    return is_first_panel(book, task) and any(
+        abs(vote.score - one.decision.score) > bound
+        for one in judged
+        for vote in one.votes
+        if vote.score is not None and one.decision.score is not None
+    )
+
+
+def call_second_panel(book: Book, task: Task) -> Task | None:
+    """Return the task with fresh validators beside its panel, None if there is nobody else.
+
+    All votes stand, and count together with those to come.
+    """
+    voters = {voter for one in read_submissions(book, task) for voter in one.votes}
+    panel = draw_second_panel(book, task, voters)
+    if not panel:
+        return None
+    validation = book.epoch + book.params.validation_epochs
+    times = replace(
+        task.lifecycle,
+        validation_deadline=validation,
+        finalize_deadline=validation + book.params.finalize_epochs,
+    )
+    return replace(task, panel=panel, lifecycle=times)
+
+
 def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | None) -> Task:
     """Return the task completed; its answers and its distribution are written to the book.
 
@@ -123,6 +160,7 @@ def complete_task(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | 
         judged: from `judge_task`, at least one of them decided.
         tx: the vote that completed it, None if the end of the window did.
     """
+    punish_unshown(book, task)
     close_reviews(book, judged)
     task = distribute(book, task, judged)
     return move_task(task, TaskStatus.COMPLETED, Trigger.VALIDATION_COMPLETE, book.epoch, tx)
@@ -245,8 +283,10 @@ def compute_entry_id(
 def abandon_validation(book: Book, task: Task, judged: Sequence[Judged]) -> Task:
     """Return the task expired because its answers found no quorum.
 
-    Nobody is to blame: the publisher has his reward back and everybody his stake.
+    The publisher has his reward back and everybody his stake, but for what it costs not to show a
+    vote that one committed to.
     """
+    punish_unshown(book, task)
     for one in judged:
         submission = release_stake(book, _close_review(one))
         book.put(SUBMISSIONS, submission.submission_id, submission)

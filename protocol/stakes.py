@@ -11,10 +11,10 @@ from dataclasses import replace
 from protocol.book import Book, Note, Pot
 from protocol.errors import InvariantBroken
 from protocol.fees import compute_stake_loss, split_forfeit
-from protocol.phases import TaskStatus
+from protocol.phases import TaskStatus, VoteState
 from protocol.records import Submission, Task, Validation
 from protocol.reputation import PENALTY_POINTS, Violation
-from protocol.tables import SUBMISSIONS, VALIDATIONS, validation_key
+from protocol.tables import SUBMISSIONS, VALIDATIONS, VOTE_COMMITMENTS, validation_key
 
 
 def read_submissions(book: Book, task: Task) -> tuple[Submission, ...]:
@@ -52,9 +52,7 @@ def forfeit_stake(
     book: Book, task: Task, submission: Submission, violation: Violation
 ) -> Submission:
     """Return the submission with the share a violation costs taken and the rest paid back."""
-    lost = compute_stake_loss(submission.stake, violation)
-    _pay_forfeit(book, task, lost)
-    book.pay(Pot.STAKE, submission.miner, submission.stake - lost)
+    lost = take_forfeit(book, task, submission.miner, submission.stake, violation)
     book.note(Note(submission.miner, penalty=PENALTY_POINTS[violation], forfeited=lost))
     return replace(submission, stake=0, forfeited=submission.forfeited + lost)
 
@@ -62,7 +60,8 @@ def forfeit_stake(
 def forfeit_votes(book: Book, task: Task, validator: bytes, violation: Violation) -> None:
     """Take from all that a validator has locked in a task the share that a violation costs.
 
-    The rest is paid back. He loses reputation once, whatever the number of his votes.
+    The rest is paid back. He loses reputation once, whatever the number of his votes; what he has
+    not shown yet is void.
     """
     forfeited = 0
     for submission in read_submissions(book, task):
@@ -70,19 +69,26 @@ def forfeit_votes(book: Book, task: Task, validator: bytes, violation: Violation
             key = validation_key(submission.submission_id, validator, round_)
             vote = book.get(VALIDATIONS, key)
             if vote is not None and vote.stake:
-                lost = compute_stake_loss(vote.stake, violation)
-                _pay_forfeit(book, task, lost)
-                book.pay(Pot.STAKE, validator, vote.stake - lost)
+                forfeited += take_forfeit(book, task, validator, vote.stake, violation)
                 book.put(VALIDATIONS, key, replace(vote, stake=0))
+            hidden = book.get(VOTE_COMMITMENTS, key)
+            if hidden is not None and hidden.state is VoteState.COMMITTED:
+                lost = take_forfeit(book, task, validator, hidden.stake, violation)
+                hidden = replace(hidden, stake=0, forfeited=lost, state=VoteState.VOID)
+                book.put(VOTE_COMMITMENTS, key, hidden)
                 forfeited += lost
     book.note(Note(validator, penalty=PENALTY_POINTS[violation], forfeited=forfeited))
 
 
-def _pay_forfeit(book: Book, task: Task, lost: int) -> None:
+def take_forfeit(book: Book, task: Task, owner: bytes, stake: int, violation: Violation) -> int:
+    """Take what a violation costs from a stake and pay the rest back; return what it cost."""
+    lost = compute_stake_loss(stake, violation)
     harmed, treasury, burned = split_forfeit(lost, book.params)
     book.pay(Pot.STAKE, task.publisher, harmed)
     book.pay(Pot.STAKE, Pot.TREASURY, treasury)
     book.pay(Pot.STAKE, Pot.BURNED, burned)
+    book.pay(Pot.STAKE, owner, stake - lost)
+    return lost
 
 
 def release_votes(book: Book, task: Task, submissions: Sequence[Submission]) -> None:

@@ -1,20 +1,21 @@
 """Every table of the sealed state: its name, its record and its key, in one place.
 
-| table         | key                              | record             |
-|---------------|----------------------------------|--------------------|
-| TASKS         | task id                          | Task               |
-| MINERS        | address                          | Miner              |
-| SUBMISSIONS   | submission id                    | Submission         |
-| VALIDATIONS   | submission id, validator, round  | Validation         |
-| REWARDS       | task id, round                   | RewardDistribution |
-| DISPUTES      | task id, round                   | DisputeCase        |
-| FRAUD_REPORTS | submission id, reporter          | FraudReport        |
-| ACCOUNTS      | address                          | Account            |
-| LEDGER        | one empty key                    | Ledger             |
-| RULINGS       | epoch (8 bytes BE), transaction  | Ruling             |
-| CHANGES       | change id                        | ChangeCase         |
-| CHARTERS      | one empty key                    | Charters           |
-| LICENCES      | address                          | Licence            |
+| table            | key                              | record             |
+|------------------|----------------------------------|--------------------|
+| TASKS            | task id                          | Task               |
+| MINERS           | address                          | Miner              |
+| SUBMISSIONS      | submission id                    | Submission         |
+| VALIDATIONS      | submission id, validator, round  | Validation         |
+| VOTE_COMMITMENTS | the same as of the vote          | VoteCommitment     |
+| REWARDS          | task id, round                   | RewardDistribution |
+| DISPUTES         | task id, round                   | DisputeCase        |
+| FRAUD_REPORTS    | submission id, reporter          | FraudReport        |
+| ACCOUNTS         | address                          | Account            |
+| LEDGER           | one empty key                    | Ledger             |
+| RULINGS          | epoch (8 bytes BE), transaction  | Ruling             |
+| CHANGES          | change id                        | ChangeCase         |
+| CHARTERS         | one empty key                    | Charters           |
+| LICENCES         | address                          | Licence            |
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from protocol.records import (
     Submission,
     Task,
     Validation,
+    VoteCommitment,
 )
 from protocol.schema import from_plain, to_plain
 
@@ -70,6 +72,7 @@ TASKS = Table("ai_task_states", Task)
 MINERS = Table("ai_miner_states", Miner)
 SUBMISSIONS = Table("ai_submissions", Submission)
 VALIDATIONS = Table("ai_validation_results", Validation)
+VOTE_COMMITMENTS = Table("ai_vote_commitments", VoteCommitment)
 REWARDS = Table("ai_reward_distributions", RewardDistribution)
 DISPUTES = Table("ai_dispute_cases", DisputeCase)
 FRAUD_REPORTS = Table("fraud_reports", FraudReport)
@@ -85,6 +88,7 @@ ALL: tuple[Table[Any], ...] = (
     MINERS,
     SUBMISSIONS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     REWARDS,
     DISPUTES,
     FRAUD_REPORTS,
@@ -102,7 +106,10 @@ CHARTERS_KEY = b""
 
 
 def validation_key(submission_id: bytes, validator: bytes, round_: int) -> bytes:
-    """Return the key of one vote: a validator has one per submission and round."""
+    """Return the key of one vote, and of the commitment to it.
+
+    A validator has one per submission and round.
+    """
     return submission_id + validator + bytes([round_])
 
 

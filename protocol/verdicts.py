@@ -46,6 +46,7 @@ from protocol.stakes import (
     release_votes,
 )
 from protocol.tables import DISPUTES, REWARDS, SUBMISSIONS, dispute_key, reward_key
+from protocol.votes import release_unshown
 
 _ANSWER_VIOLATIONS: Mapping[DisputeType, Violation] = MappingProxyType(
     {
@@ -139,8 +140,16 @@ def _leave_unfinished(
         return open_validation(book, _wind_up(book, task), Trigger.DISPUTE_RESOLVED, tx)
     if choice is Choice.REVALIDATE:
         return _validate_again(book, task, tx)
-    task = _wind_up(book, task)
+    # Votes that were open stay so: who has seen them must not commit to one.
+    were_open = case.opened_at > task.lifecycle.validation_deadline
+    task = _prolong(book, task) if were_open else _wind_up(book, task)
     return move_task(task, TaskStatus.UNDER_VALIDATION, Trigger.DISPUTE_RESOLVED, book.epoch, tx)
+
+
+def _prolong(book: Book, task: Task) -> Task:
+    """Return the task with its whole window for showing votes before it."""
+    finalize = book.epoch + book.params.finalize_epochs
+    return replace(task, lifecycle=replace(task.lifecycle, finalize_deadline=finalize))
 
 
 def _wind_up(book: Book, task: Task) -> Task:
@@ -215,7 +224,7 @@ def _decide_anew(book: Book, task: Task) -> Task:
 
 
 def _validate_again(book: Book, task: Task, tx: bytes | None) -> Task:
-    """Return the task under validation by others; all earlier votes are void."""
+    """Return the task under validation by others; all earlier votes are void, shown or not."""
     submissions = read_submissions(book, task)
     struck = read_convicted(book, task).submissions
     voters = {validator for submission in submissions for validator in submission.votes}
@@ -231,6 +240,7 @@ def _validate_again(book: Book, task: Task, tx: bytes | None) -> Task:
             )
             book.put(SUBMISSIONS, submission.submission_id, submission)
     release_votes(book, task, submissions)
+    release_unshown(book, task)
     task = replace(_wind_up(book, task), panel=draw_panel(book, task, voters), winner=None)
     return move_task(task, TaskStatus.UNDER_VALIDATION, Trigger.DISPUTE_RESOLVED, book.epoch, tx)
 
@@ -242,5 +252,6 @@ def _call_off(book: Book, task: Task, tx: bytes | None) -> Task:
     for submission in submissions:
         book.put(SUBMISSIONS, submission.submission_id, release_stake(book, submission))
     release_votes(book, task, submissions)
+    release_unshown(book, task)
     task = refund_task(book, replace(task, winner=None))
     return move_task(task, TaskStatus.CANCELLED, Trigger.DISPUTE_RESOLVED, book.epoch, tx)

@@ -65,7 +65,8 @@ def compute_next_deadline(task: Task) -> int | None:
         case TaskStatus.ANSWERS_SUBMITTED:
             return times.reveal_deadline
         case TaskStatus.UNDER_VALIDATION:
-            return times.validation_deadline
+            # At the validation deadline votes open, and nothing moves.
+            return times.finalize_deadline
         case TaskStatus.COMPLETED:
             return None if task.settled else times.dispute_deadline
         case _:

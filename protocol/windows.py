@@ -17,8 +17,11 @@ from protocol.panel import open_validation, punish_unrevealed
 from protocol.phases import SubmissionStatus, TaskStatus, Trigger
 from protocol.records import Task
 from protocol.settlement import (
+    Judged,
     abandon_validation,
+    call_second_panel,
     complete_task,
+    is_second_panel_due,
     judge_task,
     revoke_lost,
     settle_task,
@@ -26,6 +29,7 @@ from protocol.settlement import (
 from protocol.stakes import read_submissions
 from protocol.tables import TASKS
 from protocol.transactions import SignedTransaction
+from protocol.votes import have_all_committed, is_vote_awaited, open_votes
 
 
 def apply_time_moves(book: Book, subject: bytes) -> None:
@@ -47,7 +51,7 @@ def _move_by_time(book: Book, task: Task) -> Task | None:
             return move_task(task, TaskStatus.ANSWERS_SUBMITTED, Trigger.TIME_EXPIRY, epoch, None)
         case TaskStatus.ANSWERS_SUBMITTED if epoch > times.reveal_deadline:
             return _end_reveal(book, task)
-        case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
+        case TaskStatus.UNDER_VALIDATION if epoch > times.finalize_deadline:
             return _end_validation(book, task)
         case TaskStatus.DISPUTED:
             return move_dispute_by_time(book, task)
@@ -75,10 +79,17 @@ def _end_reveal(book: Book, task: Task) -> Task:
 def _end_validation(book: Book, task: Task) -> Task | None:
     judged = judge_task(book, task)
     if any(one.decision.decided for one in judged):
-        return complete_task(book, task, judged, None)
-    if book.epoch > task.lifecycle.finalize_deadline:
-        return abandon_validation(book, task, judged)
-    return None
+        return _conclude(book, task, judged, None)
+    return abandon_validation(book, task, judged)
+
+
+def _conclude(book: Book, task: Task, judged: Sequence[Judged], tx: bytes | None) -> Task | None:
+    """Complete a task, or have a second panel judge it; None while its lots are not known."""
+    if not is_second_panel_due(book, task, judged):
+        return complete_task(book, task, judged, tx)
+    if book.beacon is None:
+        return None
+    return call_second_panel(book, task) or complete_task(book, task, judged, tx)
 
 
 def apply_threshold_moves(book: Book, subject: bytes, applied: Sequence[SignedTransaction]) -> None:
@@ -110,11 +121,12 @@ def _move_by_threshold(book: Book, task: Task, applied: Sequence[SignedTransacti
             if all(one.status is SubmissionStatus.REVEALED for one in submissions):
                 cause = _find_cause(applied, Stage.REVEAL)
                 return open_validation(book, task, Trigger.PARTICIPANT_ACTION, cause)
-        case TaskStatus.UNDER_VALIDATION:
+        case TaskStatus.UNDER_VALIDATION if epoch < times.validation_deadline:
+            return open_votes(book, task) if have_all_committed(book, task) else None
+        case TaskStatus.UNDER_VALIDATION if epoch > times.validation_deadline:
             judged = judge_task(book, task)
-            decided = [one for one in judged if one.decision.decided]
-            if decided and (len(decided) == len(judged) or epoch > times.validation_deadline):
-                return complete_task(book, task, judged, _find_cause(applied, Stage.VALIDATE))
+            if any(one.decision.decided for one in judged) and not is_vote_awaited(book, task):
+                return _conclude(book, task, judged, _find_cause(applied, Stage.REVEAL_VOTE))
         case TaskStatus.DISPUTED:
             return move_dispute_by_threshold(book, task, _find_cause(applied, Stage.VOTE))
     return None

@@ -26,6 +26,7 @@ NODE_TABLES = (
     "accounts",
     "ledger",
     "rulings",
+    "ai_vote_commitments",
     "fraud_reports",
     "changes",
     "charters",

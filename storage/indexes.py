@@ -50,7 +50,7 @@ from storage.local_tables import FRAUD
 T = TypeVar("T")
 
 INDEX_TABLE = "ai_index_mappings"
-INDEXES_VERSION = 4
+INDEXES_VERSION = 5
 """Raised when any function here changes; a store with another one rebuilds all indexes at open."""
 
 Parts = tuple[Part, ...]

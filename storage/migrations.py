@@ -78,6 +78,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "0.1.0", "keeps tombstones of what was pruned", _change_nothing),
     Migration(4, "0.1.0", "keeps reports of fraud", _change_nothing),
     Migration(5, "0.1.0", "keeps what sealers change of the network", _change_nothing),
+    Migration(6, "0.1.0", "keeps commitments to votes", _change_nothing),
 )
 SCHEMA = MIGRATIONS[-1].number
 assert [one.number for one in MIGRATIONS] == list(range(FIRST_SCHEMA + 1, SCHEMA + 1))

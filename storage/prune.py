@@ -29,6 +29,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     Table,
     ruling_key,
 )
@@ -163,6 +164,7 @@ class Pruner:
         """
         for key in self._list(SUBMISSIONS_BY_TASK, task_id):
             yield from self._find_rows(VALIDATIONS, key)
+            yield from self._find_rows(VOTE_COMMITMENTS, key)
             yield from self._find_rows(FRAUD_REPORTS, key)
             yield self._read(SUBMISSIONS, key)
         yield from self._find_rows(REWARDS, task_id)

@@ -10,6 +10,7 @@ from devnet.conditions import ConditionError
 from devnet.errors import DevnetError
 from devnet.manifests.fields import NAME, BadValue, describe_type, list_entries
 from devnet.manifests.tables import Manifest, NodeTable
+from node.options import ConfigError
 from node.text import clean_text, suggest
 
 BYTES_MAX = 256 * 1024
@@ -19,7 +20,7 @@ ENDING = ".toml"
 T = TypeVar("T")
 
 
-class ManifestError(DevnetError):
+class ManifestError(DevnetError, ConfigError):
     """A manifest cannot be used: the line names file, table, key, what was found and wanted."""
 
 

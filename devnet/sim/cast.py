@@ -17,6 +17,7 @@ from protocol.intake import Intake
 from protocol.keys import Signer
 from protocol.kinds.register_miner import RegisterMiner
 from protocol.kinds.reveal_answer import RevealAnswer
+from protocol.kinds.reveal_vote import RevealVote, compute_vote_commitment
 from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.kinds.validate_answer import ValidateAnswer
 from protocol.params import MINIMAL, NANO_PER_COIN, Params
@@ -116,9 +117,9 @@ def make_content(address: bytes) -> bytes:
     return b"answer of " + address[:8]
 
 
-def make_salt(address: bytes, task_id: bytes) -> bytes:
-    """Return the salt of a commitment; here nobody guesses."""
-    return hashlib.sha256(b"salt" + address + task_id).digest()
+def make_salt(address: bytes, about: bytes) -> bytes:
+    """Return the salt of a commitment about a task or an answer; here nobody guesses."""
+    return hashlib.sha256(b"salt" + address + about).digest()
 
 
 def make_answer(network: bytes, task_id: bytes, address: bytes) -> SubmitAnswer:
@@ -138,15 +139,22 @@ def make_reveal(network: bytes, task_id: bytes, address: bytes) -> RevealAnswer:
     return RevealAnswer(submission_id, content_hash, salt, content)
 
 
-def make_vote(submission_id: bytes, score: int, round_number: int) -> ValidateAnswer:
-    """Return the payload of a vote: a score above 0 approves."""
+def make_vote(address: bytes, submission_id: bytes, score: int) -> RevealVote:
+    """Return the payload that shows an account's vote: a score above 0 approves."""
     is_good = score > 0
-    return ValidateAnswer(
+    return RevealVote(
         submission_id=submission_id,
         verdict=Verdict.APPROVE if is_good else Verdict.REJECT,
         score=score,
         reason=RejectReason.NONE if is_good else RejectReason.INCORRECT_ANSWER,
         reasoning="",
-        stake=(STAKE + 1) // 2,
-        round=round_number,
+        salt=make_salt(address, submission_id),
     )
+
+
+def make_vote_commitment(
+    network: bytes, address: bytes, vote: RevealVote, round_number: int
+) -> ValidateAnswer:
+    """Return the payload of an account's commitment to a vote."""
+    commitment = compute_vote_commitment(network, address, round_number, vote)
+    return ValidateAnswer(vote.submission_id, commitment, (STAKE + 1) // 2, round_number)

@@ -12,7 +12,7 @@ from node.state_manager import StateManager
 from protocol import kinds
 from protocol.dispute_records import DisputeCase
 from protocol.lthash import LtHash
-from protocol.phases import DisputeStatus, MinerStatus, SubmissionStatus, TaskStatus
+from protocol.phases import DisputeStatus, MinerStatus, SubmissionStatus, TaskStatus, VoteState
 from protocol.resolver import ConflictResolver, History, SealedSet
 from protocol.seals import Seal
 from protocol.tables import (
@@ -25,6 +25,7 @@ from protocol.tables import (
     RULINGS,
     SUBMISSIONS,
     TASKS,
+    VOTE_COMMITMENTS,
 )
 from storage.rebuild import find_missing_keys, find_stale_keys
 
@@ -192,6 +193,9 @@ class Ending:
             if one.commitment in commitments:
                 reach("a commitment is copied")
             commitments.add(one.commitment)
+        for _, vote in rows.scan(VOTE_COMMITMENTS):
+            if vote.state is VoteState.NOT_REVEALED:
+                reach("a vote is never shown")
         for _, task in rows.scan(TASKS):
             if task.status is TaskStatus.EXPIRED:
                 reach("a task expires")
@@ -225,7 +229,9 @@ def _is_sealed(state: StateManager, tx_id: bytes) -> bool:
 def _sum_forfeits(state: StateManager, publisher: bytes) -> int:
     tasks = {row.task_id for _, row in state.store.rows.scan(TASKS) if row.publisher == publisher}
     answers = (row for _, row in state.store.rows.scan(SUBMISSIONS))
+    votes = (row for _, row in state.store.rows.scan(VOTE_COMMITMENTS))
     lost = sum(one.forfeited for one in answers if one.task_id in tasks)
+    lost += sum(one.forfeited for one in votes if one.task_id in tasks)
     # Whoever was sued for nothing has half of the bond.
     cases = (row for _, row in state.store.rows.scan(DISPUTES))
     return lost + sum(one.forfeited for one in cases if one.task_id in tasks)

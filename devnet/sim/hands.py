@@ -7,18 +7,27 @@ can make it, and everything that is due is done at once.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from devnet.sim.cast import make_answer, make_registration, make_reveal, make_terms, make_vote
+from devnet.sim.cast import (
+    make_answer,
+    make_registration,
+    make_reveal,
+    make_terms,
+    make_vote,
+    make_vote_commitment,
+)
 from devnet.sim.litigant import Litigant
 from node.author import Author
 from node.high_water import SigningError
 from node.roles.claimer import find_claimable
 from node.state_manager import StateManager
+from protocol.convictions import read_voting_round
 from protocol.errors import Rejected
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
-from protocol.phases import MinerStatus, SubmissionStatus, TaskStatus
+from protocol.kinds.reveal_vote import RevealVote
+from protocol.phases import MinerStatus, SubmissionStatus, TaskStatus, VoteState
 from protocol.records import Submission, Task
-from protocol.tables import MINERS, SUBMISSIONS, TASKS, VALIDATIONS, validation_key
+from protocol.tables import MINERS, SUBMISSIONS, TASKS, VOTE_COMMITMENTS, validation_key
 
 GOOD_SCORES = range(80, 90)
 
@@ -116,7 +125,7 @@ class Hands:
             case TaskStatus.ANSWERS_SUBMITTED if self._reveals:
                 return self._reveal(task)
             case TaskStatus.UNDER_VALIDATION:
-                return sum(self._vote(task, one) for one in self._list_unjudged(task))
+                return self._judge(task)
         return 0
 
     def _commit(self, task: Task, choice: int) -> int:
@@ -142,25 +151,31 @@ class Hands:
         payload = make_reveal(self._state.network, task.task_id, address)
         return self._submit("reveal_answer", payload, task.task_id)
 
-    def _list_unjudged(self, task: Task) -> list[Submission]:
+    def _judge(self, task: Task) -> int:
+        """Commit to votes while that is possible; then show them."""
         state, address = self._state, self._author.address
         sealed = state.store.view.get(TASKS, task.task_id)
         if sealed is None or address not in sealed.panel:
-            return []
-        found = []
+            return 0
+        are_open = state.epoch + 1 > sealed.lifecycle.validation_deadline
+        round_number, done = read_voting_round(state.open, task), 0
         for one in self._submissions(task):
-            key = validation_key(one.submission_id, address, task.lifecycle.round)
-            is_due = one.status is SubmissionStatus.UNDER_REVIEW and one.miner != address
-            if is_due and state.open.get(VALIDATIONS, key) is None:
-                found.append(one)
-        return found
+            if one.status is not SubmissionStatus.UNDER_REVIEW or one.miner == address:
+                continue
+            key = validation_key(one.submission_id, address, round_number)
+            bound, vote = state.open.get(VOTE_COMMITMENTS, key), self._make_vote(one)
+            if are_open and self._reveals and bound and bound.state is VoteState.COMMITTED:
+                done += self._submit("reveal_vote", vote, task.task_id)
+            elif not are_open and bound is None:
+                payload = make_vote_commitment(state.network, address, vote, round_number)
+                done += self._submit("validate_answer", payload, task.task_id)
+        return done
 
-    def _vote(self, task: Task, submission: Submission) -> int:
+    def _make_vote(self, submission: Submission) -> RevealVote:
         score = GOOD_SCORES[submission.miner[0] % len(GOOD_SCORES)]
         if self._friends:
             score = 100 if submission.miner in self._friends else 0
-        payload = make_vote(submission.submission_id, score, task.lifecycle.round)
-        return self._submit("validate_answer", payload, task.task_id)
+        return make_vote(self._author.address, submission.submission_id, score)
 
     def _submissions(self, task: Task) -> Iterable[Submission]:
         found = (self._state.open.get(SUBMISSIONS, one.submission_id) for one in task.participants)

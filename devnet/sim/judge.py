@@ -44,6 +44,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     Table,
 )
 from protocol.transactions import SignedTransaction
@@ -255,6 +256,7 @@ class Judge:
         locked = [row.stake for row in self._read(state, MINERS)]
         locked += [row.stake for row in self._read(state, SUBMISSIONS)]
         locked += [row.stake for row in self._read(state, VALIDATIONS)]
+        locked += [row.stake for row in self._read(state, VOTE_COMMITMENTS)]
         for case in self._read(state, DISPUTES):
             locked += [case.bond, *(one.deposit for one in case.appeals)]
             voters = [(vote.arbiter, vote.hearing) for vote in case.votes]

@@ -26,7 +26,8 @@ from node.config import Config, P2pConfig, RolesConfig, RpcConfig, SyncConfig, W
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import open_answer_box
+from node.roles.vote_box import open_vote_box
 from node.transport.base import GossipValidator
 from protocol.ballots import Word
 from protocol.params import SCALE
@@ -93,7 +94,8 @@ class NodePeer:
         self._marks = WitnessedMarks(witness, number)
         self._sealed = HighWater(None)
         self._diary = DiaryFile(None)
-        self._box = AnswerBox(None)
+        self._answers = open_answer_box(None)
+        self._votes = open_vote_box(None)
         self._scope = trio.CancelScope()
         self._down_s = 0.0
         self._salts = 0
@@ -165,7 +167,8 @@ class NodePeer:
             signed=self._marks,
             sealed=self._sealed,
             diary=self._diary,
-            box=self._box,
+            answers=self._answers,
+            votes=self._votes,
             open_worker=lambda role, line: SimulatedWorker(role, signer.address),
             draw_bytes=self._draw_salt,
             is_threaded=False,

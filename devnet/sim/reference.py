@@ -4,14 +4,18 @@ It reads seals and transactions as bytes and holds them to the rules of the enve
 the epochs. What the fold makes of them is compared elsewhere.
 """
 
+import hashlib
+
 from devnet.sim.witness import PropertyBroken, Witness
 from node.state_manager import StateManager
 from protocol.keys import is_valid_signature
 from protocol.phases import SubmissionStatus, TaskStatus
 from protocol.records import Submission, Task
+from protocol.schema import encode_record
 from protocol.seals import Seal, compute_seal_hash
-from protocol.tables import SUBMISSIONS, TASKS
+from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS, VOTE_COMMITMENTS
 from protocol.transactions import ANCHOR_BYTES, SignedTransaction
+from storage.keys import prefix_end
 
 ABSENT_EPOCHS = 5
 """Seals in a row without a sealer's vote: he is not just the last to sign."""
@@ -127,9 +131,32 @@ def _check_answers(state: StateManager) -> None:
             _fail("copied_commitment_opened", one.submission_id.hex()[:16])
         if len(task.participants) > task.terms.max_participants:
             _fail("too_many_answers", one.task_id.hex()[:16])
+    _check_judgments(state)
     for _, row in state.store.rows.scan(TASKS):
         if row.status is TaskStatus.COMPLETED and not row.participants:
             _fail("completed_by_nobody", row.task_id.hex()[:16])
+
+
+def _check_judgments(state: StateManager) -> None:
+    """No judgment counts but what its author was bound to before any of them was shown."""
+    rows, journal = state.store.rows, state.store.journal
+    for key, vote in rows.scan(VALIDATIONS):
+        name = vote.validation_id.hex()[:16]
+        bound, shown = rows.get(VOTE_COMMITMENTS, key), journal.get(vote.validation_id)
+        if bound is None or shown is None or shown.header.author != vote.validator:
+            _fail("vote_of_nobody", name)
+            continue
+        if journal.sealed_epoch(bound.commit_tx) != bound.committed_at:
+            _fail("vote_bound_at_another_time", name)
+        first = vote.submission_id
+        others = (row for _, row in rows.scan(VOTE_COMMITMENTS, first, prefix_end(first)))
+        last = max(one.committed_at for one in others if one.round == vote.round)
+        if last >= vote.voted_at:
+            _fail("vote_shown_too_early", name)
+        opening = encode_record(shown.payload)
+        parts = (state.network, vote.validator, bytes([vote.round]), opening)
+        if hashlib.sha256(b"minesync/vote/1" + b"".join(parts)).digest() != bound.commitment:
+            _fail("vote_changed", name)
 
 
 def _fail(code: str, text: str) -> None:

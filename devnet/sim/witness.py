@@ -37,6 +37,7 @@ SOMETIMES = (
     "a cancellation meets an answer",
     "a task expires",
     "an answer is never shown",
+    "a vote is never shown",
     "peers stay equal while some lie",
     "a dispute is opened",
     "a dispute is withdrawn",

@@ -20,7 +20,8 @@ from node.config import Config
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import open_answer_box
+from node.roles.vote_box import open_vote_box
 from node.rpc.server import RpcApp
 from node.transport.base import PeerName
 from protocol.genesis import Genesis
@@ -79,7 +80,8 @@ class Member:
         self._signed = HighWater(None)
         self._sealed = HighWater(None)
         self._diary = DiaryFile(None)
-        self._box = AnswerBox(None)
+        self._answers = open_answer_box(None)
+        self._votes = open_vote_box(None)
         self._peer: Peer | None = None
         self._is_paused = False
         self._scope = trio.CancelScope()
@@ -175,7 +177,8 @@ class Member:
             signed=self._signed,
             sealed=self._sealed,
             diary=self._diary,
-            box=self._box,
+            answers=self._answers,
+            votes=self._votes,
             open_worker=open_inline(lambda: self._network.wait_thawed(self._name)),
             draw_bytes=draws.randbytes,
             is_threaded=False,

@@ -93,7 +93,8 @@ def _show_votes(console: Console, answer: dict[str, Any]) -> None:
     rows = [
         [
             shorten_id(vote.get("validator")),
-            mark(vote, vote.get("verdict")),
+            mark(vote, vote.get("state")),
+            vote.get("verdict"),
             vote.get("score"),
             vote.get("round"),
             vote.get("voted_at"),
@@ -102,7 +103,7 @@ def _show_votes(console: Console, answer: dict[str, Any]) -> None:
     ]
     if rows:
         console.print()
-        show_table(console, ("vote of", "verdict", "score", "round", "epoch"), rows)
+        show_table(console, ("vote of", "state", "verdict", "score", "round", "shown at"), rows)
 
 
 def _read_content(content: Any) -> str | None:

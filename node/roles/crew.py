@@ -9,11 +9,13 @@ from node.config import Config
 from node.options import ConfigError
 from node.roles.answer_box import AnswerBox
 from node.roles.arbiter import Arbiter
+from node.roles.box import DrawBytes
 from node.roles.claimer import Claimer
 from node.roles.desk import Program, WorkerDesk
-from node.roles.miner import DrawBytes, Miner
+from node.roles.miner import Miner
 from node.roles.registrar import Registrar
 from node.roles.validator import Validator
+from node.roles.vote_box import VoteBox
 from node.state_manager import StateManager
 from node.workers.messages import SCORER, SOLVER
 from node.workers.process import WorkerTimes
@@ -62,7 +64,8 @@ class Crew:
         nursery: trio.Nursery,
         state: StateManager,
         author: Author,
-        box: AnswerBox,
+        answers: AnswerBox,
+        votes: VoteBox,
         draw_bytes: DrawBytes,
     ) -> None:
         """Start every role and every worker."""
@@ -76,7 +79,7 @@ class Crew:
                 state,
                 author,
                 self.solver,
-                box,
+                answers,
                 concurrency=worker.concurrency,
                 stake_max=roles.stake_max,
                 timeout_ms=worker.timeout_ms,
@@ -89,8 +92,10 @@ class Crew:
                 state,
                 author,
                 self.scorer,
+                votes,
                 concurrency=worker.concurrency,
                 timeout_ms=worker.timeout_ms,
+                draw_bytes=draw_bytes,
             )
             nursery.start_soon(validator.run)
             if roles.arbiter == "auto":

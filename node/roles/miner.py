@@ -12,13 +12,13 @@ So a restart, a lost event or a transaction that died unsealed need no code of t
 """
 
 import secrets
-from collections.abc import Callable
 
 import structlog
 import trio
 
 from node.author import Author
-from node.roles.answer_box import AnswerBox, BoxedAnswer
+from node.roles.answer_box import VERSION, AnswerBox, BoxedAnswer
+from node.roles.box import SALT_BYTES, DrawBytes
 from node.roles.briefs import Unbriefable, build_assignment
 from node.roles.desk import WorkerDesk
 from node.roles.refusals import Refusals
@@ -42,9 +42,6 @@ from storage.queries import PAGE_ITEMS_MAX
 
 log = structlog.get_logger("roles")
 
-DrawBytes = Callable[[int], bytes]
-
-SALT_BYTES = 32
 ATTEMPTS_MAX = 3
 """Failures of the worker at one task, after which it is left to others."""
 CANDIDATES_MAX = 4_096
@@ -210,7 +207,7 @@ class Miner:
         queries = self._state.store.queries
         changed = self._state.open.rows(SUBMISSIONS)
         total = sum(one.stake for one in changed.values() if one.miner == self._address)
-        for task_id in self._box.list_tasks():
+        for task_id in self._box.list_keys():
             page = queries.submissions_of_task(task_id, PAGE_ITEMS_MAX)
             total += sum(
                 one.stake
@@ -221,7 +218,7 @@ class Miner:
 
     def _forget_what_is_over(self) -> None:
         """Empty the box of answers whose task a seal has closed; what is unknown is kept."""
-        for task_id in self._box.list_tasks():
+        for task_id in self._box.list_keys():
             task = self._state.store.view.get(TASKS, task_id)
             if task is not None and is_closed(task) and task_id not in self._working:
                 self._box.remove(task_id)
@@ -240,7 +237,8 @@ class Miner:
                 content, quality = await self._solve(task)
                 if content is None:
                     return
-                answer = self._box.put(task_id, self._draw_bytes(SALT_BYTES), content)
+                salt = self._draw_bytes(SALT_BYTES)
+                answer = self._box.put(BoxedAnswer(VERSION, task_id, salt, content))
             work_ms = min(WORK_MS_MAX, int(1_000 * (trio.current_time() - started_s)))
             await self._commit(task, answer, quality, work_ms)
         except BlamedError as error:

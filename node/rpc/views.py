@@ -5,12 +5,13 @@ Rule: what the open set can change is shown as the next seal would leave it, bes
       as that has no mark of its own. Without a mark a value is that of the last seal.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from protocol import kinds
 from protocol.fold import EVIDENCE_KIND
-from protocol.phases import get_label
+from protocol.phases import VoteState, get_label
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
@@ -22,6 +23,7 @@ from protocol.records import (
     Submission,
     Task,
     Validation,
+    VoteCommitment,
 )
 from protocol.task_types import TaskType, get_type_slug
 from protocol.transactions import SignedTransaction
@@ -152,21 +154,48 @@ def show_submission(submission: Submission, sealed: Submission | None) -> dict[s
     }
 
 
-def show_validation(vote: Validation, sealed: Validation | None) -> dict[str, Any]:
-    """Return one vote as the next seal would leave it."""
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A vote as far as there is one: the commitment to it, and what was shown.
+
+    In databases of schema 5 and older votes had no commitments.
+    """
+
+    bound: VoteCommitment | None
+    shown: Validation | None
+
+    @property
+    def state(self) -> VoteState | None:
+        """What has become of it; None where there is none."""
+        if self.bound is not None:
+            return self.bound.state
+        return None if self.shown is None else VoteState.REVEALED
+
+
+def show_vote(vote: Vote, sealed: Vote) -> dict[str, Any]:
+    """Return one vote as the next seal would leave it; what it says only once it was shown."""
+    bound, shown = vote.bound, vote.shown
+    either = bound or shown
+    assert either is not None
     return {
-        "validation_id": vote.validation_id.hex(),
-        "submission_id": vote.submission_id.hex(),
-        "task_id": vote.task_id.hex(),
-        "validator": vote.validator.hex(),
-        "round": vote.round,
-        "verdict": get_label(vote.verdict),
-        "score": vote.score,
-        "reason": get_label(vote.reason),
-        "voted_at": vote.voted_at,
-        "stake": str(vote.stake),
-        "weight": vote.weight,
+        "validation_id": None if shown is None else shown.validation_id.hex(),
+        "submission_id": either.submission_id.hex(),
+        "task_id": either.task_id.hex(),
+        "validator": either.validator.hex(),
+        "round": either.round,
+        "state": get_label(vote.state),
         "provisional": vote != sealed,
+        "sealed_state": None if sealed.state is None else get_label(sealed.state),
+        "commitment": None if bound is None else bound.commitment.hex(),
+        "commit_tx": None if bound is None else bound.commit_tx.hex(),
+        "committed_at": None if bound is None else bound.committed_at,
+        "verdict": None if shown is None else get_label(shown.verdict),
+        "score": None if shown is None else shown.score,
+        "reason": None if shown is None else get_label(shown.reason),
+        "voted_at": None if shown is None else shown.voted_at,
+        "stake": str(sum(one.stake for one in (bound, shown) if one is not None)),
+        "forfeited": str(0 if bound is None else bound.forfeited),
+        "weight": either.weight,
     }
 
 

@@ -7,10 +7,12 @@ from protocol.kinds.appeal_dispute import APPEAL_DISPUTE
 from protocol.kinds.cancel_task import CANCEL_TASK
 from protocol.kinds.claim_reward import CLAIM_REWARD
 from protocol.kinds.open_dispute import OPEN_DISPUTE
+from protocol.kinds.open_vote import OPEN_VOTE
 from protocol.kinds.publish_task import PUBLISH_TASK
 from protocol.kinds.register_miner import REGISTER_MINER
 from protocol.kinds.report_fraud import REPORT_FRAUD
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
+from protocol.kinds.reveal_vote import REVEAL_VOTE
 from protocol.kinds.submit_answer import SUBMIT_ANSWER
 from protocol.kinds.validate_answer import VALIDATE_ANSWER
 from protocol.kinds.vote_change import VOTE_CHANGE
@@ -25,6 +27,8 @@ ALL: tuple[Kind, ...] = (
     SUBMIT_ANSWER,
     REVEAL_ANSWER,
     VALIDATE_ANSWER,
+    REVEAL_VOTE,
+    OPEN_VOTE,
     REPORT_FRAUD,
     OPEN_DISPUTE,
     ADD_EVIDENCE,

@@ -1,7 +1,7 @@
-"""validate_answer: a validator of the task's panel judges one revealed answer."""
+"""validate_answer: a validator of the panel commits to his vote on one answer, with a stake."""
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 from protocol.book import Book, Pot, Refused
 from protocol.convictions import read_convicted, read_voting_round
@@ -17,11 +17,10 @@ from protocol.lifecycle import (
     require_task,
 )
 from protocol.params import Amount, Params, Small
-from protocol.phases import SubmissionStatus, TaskStatus
-from protocol.records import ROLE_VALIDATOR, RejectReason, Validation, Verdict
-from protocol.schema import AtMost
-from protocol.tables import SUBMISSIONS, VALIDATIONS, validation_key
-from protocol.task_types import Id, Score
+from protocol.phases import SubmissionStatus, TaskStatus, VoteState
+from protocol.records import ROLE_VALIDATOR, VoteCommitment
+from protocol.tables import VOTE_COMMITMENTS, validation_key
+from protocol.task_types import Id
 from protocol.transactions import Header, SignedTransaction
 
 
@@ -30,27 +29,21 @@ class ValidateAnswer:
     """Payload.
 
     Attributes:
-        score: 0 to 100; 0 unless the verdict is to approve.
+        commitment: `protocol.kinds.reveal_vote.compute_vote_commitment`; bound to the validator,
+            so that nobody else can open it.
         stake: nano-units locked until the dispute window ends.
         round: the round this vote is for (`protocol.convictions.read_voting_round`).
-        reasoning: for people.
     """
 
     submission_id: Id
-    verdict: Verdict
-    score: Score
-    reason: RejectReason
-    reasoning: Annotated[str, AtMost(2048)]
+    commitment: Id
     stake: Amount
     round: Small
 
 
 def _check(header: Header, payload: Any) -> None:
-    approves = payload.verdict is Verdict.APPROVE
-    if not approves and payload.score != 0:
-        raise Rejected("bad_score", payload.score, "0 unless the verdict is to approve")
-    if (payload.verdict is Verdict.REJECT) == (payload.reason is RejectReason.NONE):
-        raise Rejected("bad_reason", payload.reason.name.lower(), "a reason with a rejection only")
+    if payload.commitment == bytes(32):
+        raise Rejected("bad_commitment", "32 zero bytes", "a hash")
 
 
 def _compute_debit(tx: SignedTransaction, params: Params) -> int:
@@ -65,7 +58,7 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     if validator in (task.publisher, submission.miner):
         raise Refused("self_validation", "a party of the task", "an outside validator")
     miner = require_miner(book, validator, ROLE_VALIDATOR, None)
-    require_before(book.epoch, task.lifecycle.finalize_deadline)
+    require_before(book.epoch, task.lifecycle.validation_deadline)
     require_status(task, TaskStatus.UNDER_VALIDATION)
     voting_round = read_voting_round(book, task)
     if payload.round != voting_round:
@@ -75,9 +68,9 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     if validator not in task.panel:
         raise Refused("not_on_panel", validator.hex()[:16], f"one of {len(task.panel)} drawn")
     key = validation_key(submission.submission_id, validator, payload.round)
-    earlier = book.get(VALIDATIONS, key)
+    earlier = book.get(VOTE_COMMITMENTS, key)
     if earlier is not None:
-        raise Refused("already_validated", "a second vote", "one", earlier.validation_id)
+        raise Refused("already_validated", "a second vote", "one", earlier.commit_tx)
     if submission.status is not SubmissionStatus.UNDER_REVIEW:
         raise Refused("not_under_review", submission.status.name.lower(), "under_review")
     least = task.terms.stake_required // 2
@@ -88,29 +81,25 @@ def _apply(book: Book, tx: SignedTransaction) -> None:
     book.pay(validator, Pot.TREASURY, treasury)
     book.pay(validator, Pot.BURNED, burned)
     book.put(
-        VALIDATIONS,
+        VOTE_COMMITMENTS,
         key,
-        Validation(
-            validation_id=tx.tx_id,
+        VoteCommitment(
             task_id=task.task_id,
             submission_id=submission.submission_id,
             validator=validator,
             round=payload.round,
-            verdict=payload.verdict,
-            score=payload.score,
-            reason=payload.reason,
-            voted_at=book.epoch,
+            commit_tx=tx.tx_id,
+            reveal_tx=None,
+            commitment=payload.commitment,
+            committed_at=book.epoch,
             stake=payload.stake,
+            forfeited=0,
             weight=compute_vote_weight(book, miner),
+            state=VoteState.COMMITTED,
         ),
-    )
-    book.put(
-        SUBMISSIONS,
-        submission.submission_id,
-        replace(submission, votes=tuple(sorted((*submission.votes, validator)))),
     )
 
 
 VALIDATE_ANSWER = Kind(
-    2, "validate_answer", Stage.VALIDATE, ValidateAnswer, _check, _compute_debit, _apply
+    16, "validate_answer", Stage.VALIDATE, ValidateAnswer, _check, _compute_debit, _apply
 )

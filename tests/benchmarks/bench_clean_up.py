@@ -66,7 +66,7 @@ def play_tasks(world: StoredWorld, count: int, first: int) -> None:
         for voter in world.panel(task_id)[:3]
         for who in miners
     ]
-    world.seal(*votes)
+    world.cast_votes(*votes)
     world.settle(ids[-1])
     names = {an_address(who): who for who in CAST}
     world.seal(

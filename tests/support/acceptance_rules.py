@@ -15,7 +15,15 @@ from protocol.genesis import Genesis
 from protocol.lifecycle import move_task
 from protocol.messages import unpack_ids
 from protocol.phases import TaskStatus, Trigger
-from protocol.records import Account, Ledger, Miner, Submission, Task, Validation
+from protocol.records import (
+    Account,
+    Ledger,
+    Miner,
+    Submission,
+    Task,
+    Validation,
+    VoteCommitment,
+)
 from protocol.seals import Seal, compute_beacon, compute_set_root
 from protocol.tables import SUBMISSIONS, TASKS
 from protocol.transactions import SignedTransaction
@@ -121,7 +129,7 @@ def no_coin_appears_or_vanishes(folder: Path) -> None:
                     total += row.pool.escrowed
                 case DisputeCase():
                     total += count_locked(row)
-                case Miner() | Submission() | Validation():
+                case Miner() | Submission() | Validation() | VoteCommitment():
                     total += row.stake
                 case _:
                     pass
@@ -170,7 +178,7 @@ def an_open_task_ends_by_itself(folder: Path) -> None:
     episodes = [
         test_fold_moves.publish,
         *test_fold_moves.REACHED.values(),
-        test_fold_moves.some_decided_in_time,
+        test_fold_moves.some_decided,
     ]
     reached = set()
     for episode in episodes:

@@ -11,6 +11,7 @@ from protocol.hashing import compute_content_hash
 from protocol.keys import Signer
 from protocol.kinds.register_miner import RegisterMiner
 from protocol.kinds.reveal_answer import RevealAnswer
+from protocol.kinds.reveal_vote import RevealVote, compute_vote_commitment
 from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.kinds.validate_answer import ValidateAnswer
 from protocol.params import MINIMAL, NANO_PER_COIN, Params
@@ -163,22 +164,30 @@ def a_reveal(network: bytes, task_id: bytes, name: str, **changes: Any) -> Revea
     return replace(payload, **changes)
 
 
-def a_vote(submission_id: bytes, score: int | None, **changes: Any) -> ValidateAnswer:
-    """Return the payload of a vote: a score approves, None abstains."""
-    payload = ValidateAnswer(
+def a_vote(submission_id: bytes, score: int | None, **changes: Any) -> RevealVote:
+    """Return the payload that shows a vote: a score approves, None abstains."""
+    payload = RevealVote(
         submission_id=submission_id,
         verdict=Verdict.ABSTAIN if score is None else Verdict.APPROVE,
         score=score or 0,
         reason=RejectReason.NONE,
         reasoning="",
-        stake=STAKE // 2,
-        round=0,
+        salt=a_salt("a vote"),
     )
     return replace(payload, **changes)
 
 
-def a_rejection(submission_id: bytes, **changes: Any) -> ValidateAnswer:
-    """Return the payload of a vote that rejects."""
+def a_vote_commitment(
+    network: bytes, name: str, vote: RevealVote, *, round: int = 0, **changes: Any
+) -> ValidateAnswer:
+    """Return the payload of somebody's commitment to a vote."""
+    commitment = compute_vote_commitment(network, an_address(name), round, vote)
+    payload = ValidateAnswer(vote.submission_id, commitment, STAKE // 2, round)
+    return replace(payload, **changes)
+
+
+def a_rejection(submission_id: bytes, **changes: Any) -> RevealVote:
+    """Return the payload that shows a vote that rejects."""
     return a_vote(
         submission_id,
         0,

@@ -21,8 +21,8 @@ from protocol.tables import MINERS
 from protocol.task_types import REVIEWERS_MAX
 from tests.support.builders import COIN, an_address, name_of
 from tests.support.cheats import Cheat
-from tests.support.economy import VOTES_AFTER_EPOCHS, Economy, Signed
-from tests.support.players import find_opening, find_unjudged
+from tests.support.economy import Economy, Signed
+from tests.support.players import find_unjudged
 
 BLOCKING = 2
 """Seats, of five, without which no score finds three quarters of the weight."""
@@ -56,7 +56,7 @@ class Cartel(Cheat):
 
 
 class RaiseOwn(Cartel):
-    """Row 38: with three seats decide before the others have looked; with two, block rivals.
+    """Row 38: with three seats decide; with two, block rivals.
 
     Our own answers are perfect, all others worthless.
     """
@@ -69,8 +69,6 @@ class RaiseOwn(Cartel):
         is_worth_it = any(self.is_ours(one) for one in economy.submissions(task))
         if not is_worth_it or len(seats) < BLOCKING:
             yield from super().judge(economy, who, task)
-            return
-        if not self.decides(task) and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
             return
         for submission, round_ in find_unjudged(economy, who, task):
             seen = economy.look_at(who, submission)
@@ -135,8 +133,6 @@ class RefundByLies(Cartel):
         if name_of(task.publisher) not in self.coalition or len(seats) < BLOCKING:
             yield from super().judge(economy, who, task)
             return
-        if not self.decides(task) and economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
-            return
         for submission, round_ in find_unjudged(economy, who, task):
             yield economy.vote(who, submission, round_, 0)
 
@@ -149,6 +145,16 @@ class RefundBySilence(Cartel):
         is_ours = name_of(task.publisher) in self.coalition
         if not is_ours or not self.decides(task):
             yield from super().judge(economy, who, task)
+
+
+class RefundByHiding(Cartel):
+    """Row 38: as above, but the three commit to votes, so that all wait for them, and show none."""
+
+    def show_votes(self, economy: Economy, who: str, task: Task) -> Signed:
+        """Hide where that denies a result."""
+        is_ours = name_of(task.publisher) in self.coalition
+        if not is_ours or not self.decides(task):
+            yield from super().show_votes(economy, who, task)
 
 
 class RefundByTerms(Cartel):

@@ -8,21 +8,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import median_low
 
+from protocol.convictions import read_voting_round
 from protocol.dispute_records import DisputeType, EvidenceType
 from protocol.epoch import Epoch
 from protocol.fees import compute_bond_min
 from protocol.fold import compute_order
 from protocol.kinds.claim_reward import ClaimReward
 from protocol.kinds.open_dispute import Exhibit, OpenDispute
+from protocol.kinds.reveal_vote import REVEAL_VOTE
 from protocol.kinds.submit_answer import SUBMIT_ANSWER
-from protocol.kinds.validate_answer import VALIDATE_ANSWER
 from protocol.phases import TaskStatus
 from protocol.records import RewardEntry, RewardRole, Submission, Task
 from protocol.tables import REWARDS, reward_key
 from protocol.transactions import SignedTransaction
 from tests.support.builders import a_hash, an_address, name_of
-from tests.support.economy import VOTES_AFTER_EPOCHS, Economy, Signed
-from tests.support.players import Honest, find_claimable, find_opening, find_unjudged
+from tests.support.economy import TRIES, Economy, Signed
+from tests.support.players import Honest, find_claimable, find_unjudged
 
 USUAL = 85
 """What a lazy validator says of every answer."""
@@ -40,39 +41,17 @@ class Cheat(Honest):
 # ---------------------------------------------------------------------------- what one signs
 
 
-class SignTwice(Cheat):
-    """Row 29: a validator votes, sees the others' votes, and signs another with the same seq."""
+class PlaceTaker(Cheat):
+    """Somebody who looks at who takes the places that all want."""
 
-    def judge(self, economy: Economy, who: str, task: Task) -> Signed:
-        if economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
-            return
-        for submission, round_ in find_unjudged(economy, who, task):
-            first = economy.vote(who, submission, round_, USUAL)
-            score = find_middle(economy, submission)
-            if score is None or score == USUAL:
-                yield first
-            else:
-                yield from economy.sign_twice(who, first, replace(first.payload, score=score))
-            if who in economy.barred:
-                return
-
-
-class GrindTies(Cheat):
-    """Row 32: with one more signature, chosen of many, take the places that all want.
-
-    Whoever signs last knows the whole set. Without the secret of the epoch that tells him nothing.
-    """
-
-    def have_last_word(self, economy: Economy) -> Signed:
-        ours = [tx for tx in find_commitments(economy.pending) if self._is_ours(tx)]
-        if ours:
-            who = name_of(ours[-1].header.author)
-            yield economy.grind(who, lambda epoch: self._count_places(economy, epoch))
+    def find_ours(self, economy: Economy) -> list[SignedTransaction]:
+        """Return our commitments to answers that wait for the seal."""
+        return [tx for tx in find_commitments(economy.pending) if self._is_ours(tx)]
 
     def _is_ours(self, tx: SignedTransaction) -> bool:
         return name_of(tx.header.author) in self.coalition
 
-    def _count_places(self, economy: Economy, epoch: Epoch) -> int:
+    def count_places(self, economy: Economy, epoch: Epoch) -> int:
         """Return how many places of all tasks would be ours if the epoch ended so."""
         by_task: dict[bytes, list[SignedTransaction]] = {}
         for tx in sorted(
@@ -81,6 +60,37 @@ class GrindTies(Cheat):
             by_task.setdefault(tx.header.subject, []).append(tx)
         places = economy.setting.places
         return sum(self._is_ours(tx) for found in by_task.values() for tx in found[:places])
+
+
+class SignTwice(PlaceTaker):
+    """Row 29: commit, see who takes the places, and sign another with the same seq that does."""
+
+    def have_last_word(self, economy: Economy) -> Signed:
+        instead: list[SignedTransaction] = []
+        for first in self.find_ours(economy):
+            who = name_of(first.header.author)
+            if first.header.seq + 1 != economy.world.next_seq(who):
+                continue
+            others = [tx for tx in (*economy.pending, *instead) if tx is not first]
+            payloads = [replace(first.payload, work_ms=tries) for tries in range(TRIES)]
+            drafts = [economy.redraft(who, first, payload) for payload in payloads]
+            epochs = [economy.guess_epoch([*others, one]) for one in (first, *drafts)]
+            gains = [self.count_places(economy, epoch) for epoch in epochs]
+            best = gains.index(max(gains))
+            if best:
+                economy.pending.remove(first)
+                instead += economy.sign_twice(who, first, drafts[best - 1])
+        return instead
+
+
+class GrindTies(PlaceTaker):
+    """Row 32: with one more signature, chosen of many, take the places that all want."""
+
+    def have_last_word(self, economy: Economy) -> Signed:
+        ours = self.find_ours(economy)
+        if ours:
+            who = name_of(ours[-1].header.author)
+            yield economy.grind(who, lambda epoch: self.count_places(economy, epoch))
 
 
 class BackDate(Cheat):
@@ -230,11 +240,14 @@ class JudgeBlindly(Cheat):
 
 
 class CopyVotes(Cheat):
-    """Row 37: look at nothing, wait for others' votes of the epoch and say what they say."""
+    """Row 37: look at nothing, wait for votes that can be seen, and commit to what they say.
+
+    Where none is seen by the last epoch for commitments, what is usual must do.
+    """
 
     def judge(self, economy: Economy, who: str, task: Task) -> Signed:
         is_last = economy.next == task.lifecycle.validation_deadline
-        if find_votes(economy, task) or is_last:
+        if find_shown_votes(economy, task) or is_last:
             for submission, round_ in find_unjudged(economy, who, task):
                 score = find_middle(economy, submission)
                 yield economy.vote(who, submission, round_, USUAL if score is None else score)
@@ -254,25 +267,29 @@ def find_best_shown(economy: Economy, task: Task) -> Submission | None:
     return max(shown, key=lambda one: economy.worth_of(economy.content_of(one)), default=None)
 
 
-def find_votes(economy: Economy, task: Task) -> list[SignedTransaction]:
-    """Return the votes on answers to a task that wait for the seal, from outside attackers."""
-    return [
-        tx
+def find_shown_votes(economy: Economy, task: Task) -> list[tuple[bytes, int]]:
+    """Return answer and score of every vote of others in the present round that can be seen."""
+    round_ = read_voting_round(economy.world.view, task)
+    sealed = [
+        (vote.submission_id, vote.score)
+        for submission in economy.submissions(task)
+        for vote in economy.votes(submission, round_)
+        if name_of(vote.validator) not in economy.attackers
+    ]
+    return sealed + [
+        (tx.payload.submission_id, tx.payload.score)
         for tx in economy.pending
-        if tx.header.kind == VALIDATE_ANSWER.code
+        if tx.header.kind == REVEAL_VOTE.code
         and tx.header.subject == task.task_id
         and name_of(tx.header.author) not in economy.attackers
     ]
 
 
 def find_middle(economy: Economy, submission: Submission) -> int | None:
-    """Return the middle of the votes of others on an answer that wait for the seal."""
+    """Return the middle of the votes of others on an answer that can be seen."""
     task = economy.world.task(submission.task_id)
-    scores = [
-        tx.payload.score
-        for tx in find_votes(economy, task)
-        if tx.payload.submission_id == submission.submission_id
-    ]
+    shown = find_shown_votes(economy, task)
+    scores = [score for about, score in shown if about == submission.submission_id]
     return median_low(scores) if scores else None
 
 

@@ -17,6 +17,7 @@ from protocol.epoch import Epoch
 from protocol.hashing import compute_content_hash
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.reveal_answer import RevealAnswer
+from protocol.kinds.reveal_vote import RevealVote
 from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.params import EPOCH_MAX
 from protocol.phases import RewardState, TaskStatus
@@ -29,13 +30,21 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     dispute_key,
     reward_key,
     validation_key,
 )
 from protocol.transactions import SignedTransaction
 from protocol.view import MemoryView
-from tests.support.builders import STAKE, a_genesis, a_vote, an_address, name_of
+from tests.support.builders import (
+    STAKE,
+    a_genesis,
+    a_vote,
+    a_vote_commitment,
+    an_address,
+    name_of,
+)
 from tests.support.lots import LotWorld
 from tests.support.world import Place
 
@@ -93,6 +102,7 @@ class Lapses:
         is_checked: every seal is held against all invariants.
         is_watchful: honest people object to wrong results.
         is_hasty: honest people show an answer as soon as it is sealed.
+        are_votes_open: honest people show a vote as soon as its commitment is sealed.
         hears_evidence: who signs twice is caught; else only what he signed last is known.
         is_foreseeable: nobody signs after the attackers in an epoch, so they know its whole set.
         has_secret: sealers share a secret for every epoch and open it when its set is decided, so
@@ -102,6 +112,7 @@ class Lapses:
     is_checked: bool = True
     is_watchful: bool = True
     is_hasty: bool = False
+    are_votes_open: bool = False
     hears_evidence: bool = True
     is_foreseeable: bool = False
     has_secret: bool = True
@@ -154,6 +165,7 @@ class Economy:
         self._worth: dict[bytes, int] = {}
         self._contents: dict[bytes, bytes] = {}
         self._answers: dict[tuple[bytes, str], tuple[bytes, bytes]] = {}
+        self._votes: dict[bytes, RevealVote] = {}
         self._done: set[tuple[object, ...]] = set()
         self._published = 0
         self.world.seal(
@@ -342,9 +354,20 @@ class Economy:
         return self.world.sign(who, kind, payload, subject=task_id)
 
     def vote(self, who: str, submission: Submission, round_: int, score: int) -> SignedTransaction:
-        """Return somebody's vote on an answer."""
-        payload = a_vote(submission.submission_id, score, round=round_)
+        """Return somebody's commitment to a vote on an answer."""
+        salt = self._draw("vote", who, submission.submission_id, round_)
+        vote = a_vote(submission.submission_id, score, salt=salt)
+        payload = a_vote_commitment(self.world.network, who, vote, round=round_)
+        self._votes[payload.commitment] = vote
         return self.sign(who, "validate_answer", payload, submission.task_id)
+
+    def show_votes(self, who: str, task: Task, round_: int) -> Signed:
+        """Yield what shows the votes that somebody has committed to."""
+        for submission in self.submissions(task):
+            key = validation_key(submission.submission_id, an_address(who), round_)
+            committed = self.world.view.get(VOTE_COMMITMENTS, key)
+            if committed is not None and self.once("show", key):
+                yield self.sign(who, "reveal_vote", self._votes[committed.commitment], task.task_id)
 
     def top_up(self, who: str, amount: int) -> SignedTransaction:
         """Return a deposit to somebody's registration stake: the cheapest thing one can sign."""
@@ -356,21 +379,28 @@ class Economy:
         self.world.take_instead(who, tx)
         return tx
 
-    def sign_twice(self, who: str, first: SignedTransaction, payload: Any) -> Signed:
-        """Have somebody sign another transaction with the seq of his last one."""
+    def redraft(self, who: str, first: SignedTransaction, payload: Any) -> SignedTransaction:
+        """Return another transaction with the seq of the last one that somebody signed."""
         header = first.header
         kind = kinds.BY_CODE[header.kind].name
-        second = self.world.sign(who, kind, payload, subject=header.subject, seq=header.seq)
+        return self.world.sign(who, kind, payload, subject=header.subject, seq=header.seq)
+
+    def sign_twice(self, who: str, first: SignedTransaction, second: SignedTransaction) -> Signed:
+        """Have somebody tell what he signed instead of his last one."""
         if self.lapses.hears_evidence:
-            self.evidence.append((header.author, header.seq))
+            self.evidence.append((first.header.author, first.header.seq))
             self.barred.add(who)
         else:
             yield self.take(who, second)
 
+    def guess_epoch(self, transactions: Iterable[SignedTransaction]) -> Epoch:
+        """Return what somebody takes the epoch to come for if it takes in these."""
+        return self.world.guess_epoch(transactions, self.evidence)
+
     def grind(self, who: str, gain_of: Callable[[Epoch], int]) -> SignedTransaction:
         """Return that deposit, of many, with which the epoch as he knows it turns out best."""
         drafts = [self.top_up(who, amount) for amount in range(1, TRIES + 1)]
-        epochs = [self.world.guess_epoch([*self.pending, one], self.evidence) for one in drafts]
+        epochs = [self.guess_epoch([*self.pending, one]) for one in drafts]
         gains = [gain_of(epoch) for epoch in epochs]
         return self.take(who, drafts[gains.index(max(gains))])
 

@@ -14,13 +14,15 @@ import trio
 from node.author import Author
 from node.events import Broadcast
 from node.high_water import HighWater
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import AnswerBox, open_answer_box
 from node.roles.arbiter import Arbiter
+from node.roles.box import DrawBytes
 from node.roles.claimer import Claimer
 from node.roles.desk import Solver, WorkerDesk
 from node.roles.miner import Miner
 from node.roles.registrar import Registrar
 from node.roles.validator import Validator
+from node.roles.vote_box import VoteBox, open_vote_box
 from node.state_manager import StateManager
 from node.workers.messages import (
     Answer,
@@ -136,7 +138,11 @@ class Market:
 
     def box(self, name: str) -> AnswerBox:
         """Return somebody's answer box as it is on disk."""
-        return AnswerBox(self.folder / "answers" / name)
+        return open_answer_box(self.folder / "answers" / name)
+
+    def vote_box(self, name: str) -> VoteBox:
+        """Return somebody's vote box as it is on disk."""
+        return open_vote_box(self.folder / "votes" / name)
 
     async def start_miner(
         self,
@@ -146,7 +152,7 @@ class Market:
         concurrency: int = 4,
         stake_max: int = STAKE_MAX,
         box: AnswerBox | None = None,
-        draw_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        draw_bytes: DrawBytes = secrets.token_bytes,
     ) -> WorkerDesk:
         """Run the miner of an account; return its desk."""
         desk = WorkerDesk(worker, "solver", "fake")
@@ -164,10 +170,19 @@ class Market:
         await trio.lowlevel.checkpoint()
         return desk
 
-    async def start_validator(self, name: str, worker: FakeWorker) -> WorkerDesk:
+    async def start_validator(
+        self, name: str, worker: FakeWorker, *, box: VoteBox | None = None
+    ) -> WorkerDesk:
         """Run the validator of an account; return its desk."""
         desk = WorkerDesk(worker, "scorer", "fake")
-        validator = Validator(self.state, self.author(name), desk, concurrency=4, timeout_ms=60_000)
+        validator = Validator(
+            self.state,
+            self.author(name),
+            desk,
+            self.vote_box(name) if box is None else box,
+            concurrency=4,
+            timeout_ms=60_000,
+        )
         self._nursery.start_soon(validator.run)
         await trio.lowlevel.checkpoint()
         return desk
@@ -231,6 +246,13 @@ class Market:
     async def wait_answers(self, task_id: bytes, count: int) -> None:
         """Wait until so many answers are committed to."""
         await wait_until(lambda: len(self.task(task_id).participants) == count)
+
+    async def bind_votes(self, task_id: bytes) -> None:
+        """Wait until the whole panel has committed to its votes, and seal that."""
+        await wait_until(
+            lambda: self.task(task_id).lifecycle.validation_deadline == self.state.epoch + 1
+        )
+        self.seal()
 
     async def wait_status(self, task_id: bytes, status: TaskStatus) -> None:
         """Wait until the next seal would leave a task in this phase."""

@@ -45,7 +45,11 @@ class Honest:
             case TaskStatus.IN_PROGRESS | TaskStatus.ANSWERS_SUBMITTED if not is_open:
                 yield from self.reveal(economy, who, task)
             case TaskStatus.UNDER_VALIDATION:
-                yield from self.judge(economy, who, task)
+                can_commit = economy.next <= task.lifecycle.validation_deadline
+                if can_commit:
+                    yield from self.judge(economy, who, task)
+                if not can_commit or economy.lapses.are_votes_open:
+                    yield from self.show_votes(economy, who, task)
                 yield from self.object(economy, who, task)
             case TaskStatus.DISPUTED:
                 yield from self.go_to_court(economy, who, task)
@@ -85,11 +89,15 @@ class Honest:
     # ------------------------------------------------------------------------------- judging
 
     def judge(self, economy: Economy, who: str, task: Task) -> Signed:
-        """Judge every answer, once one has looked at all of them."""
+        """Commit to a vote on every answer, once one has looked at all of them."""
         if economy.next < find_opening(task) + VOTES_AFTER_EPOCHS:
             return
         for submission, round_ in find_unjudged(economy, who, task):
             yield economy.vote(who, submission, round_, economy.look_at(who, submission))
+
+    def show_votes(self, economy: Economy, who: str, task: Task) -> Signed:
+        """Show what one has committed to."""
+        return economy.show_votes(who, task, read_voting_round(economy.world.view, task))
 
     def object(self, economy: Economy, who: str, task: Task) -> Signed:
         """Object to a wrong result, as the first honest party."""
@@ -160,7 +168,7 @@ def find_opening(task: Task) -> int:
 
 
 def find_unjudged(economy: Economy, who: str, task: Task) -> Iterable[tuple[Submission, int]]:
-    """Yield the answers that a member of the panel has not judged yet, each with the round."""
+    """Yield the answers that a member of the panel is not bound on yet, each with the round."""
     if an_address(who) not in task.panel:
         return
     round_ = read_voting_round(economy.world.view, task)
@@ -181,7 +189,7 @@ def find_objector(economy: Economy, task: Task) -> str | None:
 def find_wrong(economy: Economy, who: str, task: Task) -> list[Submission]:
     """Return the answers whose result is wrong or missing, as somebody honest sees it."""
     is_over = task.status is not TaskStatus.UNDER_VALIDATION or (
-        economy.next > task.lifecycle.validation_deadline + 1
+        economy.next >= task.lifecycle.finalize_deadline
     )
     if not is_over:
         return []

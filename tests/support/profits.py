@@ -15,15 +15,16 @@ from math import isqrt
 
 import pytest
 
-from protocol import accounts, answers, fees, rewards, settlement
+from protocol import accounts, answers, fees, rewards, settlement, windows
 from protocol.consensus import Vote
 from protocol.hashing import compute_hash
-from protocol.kinds import claim_reward, reveal_answer, submit_answer
+from protocol.kinds import claim_reward, reveal_answer, reveal_vote, submit_answer
 from protocol.records import RewardRole
 from protocol.reputation import Violation
 from tests.support.builders import COIN
 from tests.support.cartels import (
     RaiseOwn,
+    RefundByHiding,
     RefundByLies,
     RefundBySilence,
     RefundByTerms,
@@ -208,6 +209,11 @@ def show_early(patch: pytest.MonkeyPatch) -> None:
     remove_check(patch, reveal_answer._apply, "too_early", "is_revealing")
 
 
+def show_votes_early(patch: pytest.MonkeyPatch) -> None:
+    """Have votes shown while others can still commit to theirs."""
+    remove_check(patch, reveal_vote._apply, "too_early")
+
+
 def bind_nobody(patch: pytest.MonkeyPatch) -> None:
     """Leave the miner's key out of a commitment."""
 
@@ -228,6 +234,11 @@ def forgive_silence(patch: pytest.MonkeyPatch) -> None:
 def insist_on_terms(patch: pytest.MonkeyPatch) -> None:
     """Decide nothing with less than the customer asked for, however long that takes."""
     remove_check(patch, settlement.judge_answers, "is_last")
+
+
+def trust_first_panels(patch: pytest.MonkeyPatch) -> None:
+    """Take what the first panel says, however divided it is."""
+    patch.setattr(windows, "is_second_panel_due", lambda book, task, judged: False)
 
 
 def pay_generosity(patch: pytest.MonkeyPatch) -> None:
@@ -264,12 +275,15 @@ _TRUSTING = Lapses(is_watchful=False)
 _UNCHECKED = Lapses(is_checked=False)
 _LAST_WORD = Lapses(is_foreseeable=True)
 _FORESEEABLE = Lapses(is_foreseeable=True, has_secret=False)
+_OPEN_VOTES = Lapses(is_checked=False, are_votes_open=True)
 
-_OPEN_VOTES = "votes are open before the seal, and a copied one is nearer to the middle than a look"
-_NO_FALSEHOOD = "three of five seats shift the middle by less than anybody can call false"
 
 SCHEMES = (
-    Scheme(29, "equivocation", ("validators",), SignTwice, lapses=Lapses(hears_evidence=False)),
+    Scheme(
+        *(29, "equivocation", ("solvers",), SignTwice),
+        lapses=Lapses(hears_evidence=False, is_foreseeable=True, has_secret=False),
+        setting=_CROWDED,
+    ),
     Scheme(30, "double_claim", ("solvers",), ClaimOthers, pay_anybody),
     Scheme(31, "claim_replay", ("solvers",), ClaimAgain, pay_again, _UNCHECKED),
     Scheme(
@@ -297,9 +311,9 @@ SCHEMES = (
         setting=replace(USUAL_SETTING, takers=8, places=8, sleeper="solvers-9"),
     ),
     Scheme(37, "lazy_votes", ("validators",), JudgeBlindly, pay_generosity, _TRUSTING),
-    Scheme(37, "copied_votes", ("validators",), CopyVotes, flaw=_OPEN_VOTES),
+    Scheme(37, "copied_votes", ("validators",), CopyVotes, show_votes_early, _OPEN_VOTES),
     Scheme(38, "raised_scores", ("validators", "solvers"), RaiseOwn, lapses=_TRUSTING),
-    Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, flaw=_NO_FALSEHOOD),
+    Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, trust_first_panels),
     Scheme(
         *(38, "shaded_scores_last_word", ("validators", "solvers"), ShadeWithLastWord),
         base=ShadeScores,
@@ -309,6 +323,7 @@ SCHEMES = (
     ),
     Scheme(38, "refund_by_lies", ("validators", "customers"), RefundByLies, lapses=_TRUSTING),
     Scheme(38, "refund_by_silence", ("validators", "customers"), RefundBySilence, lapses=_TRUSTING),
+    Scheme(38, "refund_by_hiding", ("validators", "customers"), RefundByHiding, lapses=_TRUSTING),
     Scheme(
         *(38, "refund_by_terms", ("validators", "customers"), RefundByTerms, insist_on_terms),
         is_luck=True,

@@ -15,7 +15,15 @@ from protocol.phases import DisputeStatus, TaskStatus
 from protocol.tables import REWARDS, SUBMISSIONS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
 from protocol.view import compute_dispute_deadline
-from tests.support.builders import CAST, SOLVERS, VALIDATORS, a_hash, an_address, name_of
+from tests.support.builders import (
+    CAST,
+    SOLVERS,
+    VALIDATORS,
+    a_hash,
+    a_vote,
+    an_address,
+    name_of,
+)
 from tests.support.court import (
     BOND,
     a_court,
@@ -105,7 +113,12 @@ def _go_on(machine: Machine, argument: int) -> None:
         machine.pass_until(task.lifecycle.submission_deadline)
         _reveal_all(machine, argument)
     elif task.status is TaskStatus.UNDER_VALIDATION:
-        _vote_all(machine, argument)
+        deadline = task.lifecycle.validation_deadline
+        if machine.world.epoch < deadline and not machine.world.hidden_votes(task_id):
+            _vote_all(machine, argument)
+        else:
+            machine.pass_until(deadline)
+            _show_all(machine, argument)
     elif task.status is TaskStatus.DISPUTED:
         _go_to_court(machine, argument)
     else:
@@ -160,6 +173,24 @@ def _vote_all(machine: Machine, argument: int) -> None:
             if who not in machine.barred and (argument + place) % 7:
                 score = SCORES[(argument // 4 + place // 4) % len(SCORES)]
                 machine.put(machine.world.vote(who, task_id, names[one.miner], score))
+
+
+def _show(machine: Machine, argument: int) -> None:
+    """Have somebody show a vote that he may or may not have committed to."""
+    who = _free(machine, (*VALIDATORS, "bob"), argument // 4)
+    if who is not None:
+        task_id = machine.tasks[argument % len(machine.tasks)]
+        answer = machine.world.submission_id(task_id, SOLVERS[argument // 8 % 3])
+        vote = a_vote(answer, SCORES[argument // 3 % len(SCORES)])
+        machine.put(machine.world.sign(who, "reveal_vote", vote, subject=task_id))
+
+
+def _show_all(machine: Machine, argument: int) -> None:
+    """Have most of those who committed to votes show them."""
+    task_id = machine.tasks[argument % len(machine.tasks)]
+    for place, hidden in enumerate(machine.world.hidden_votes(task_id)):
+        if name_of(hidden.validator) not in machine.barred and (argument + place) % 7:
+            machine.put(machine.world.show(hidden))
 
 
 def _claim(machine: Machine, argument: int) -> None:
@@ -336,5 +367,6 @@ _DEEDS: tuple[Callable[[Machine, int], None], ...] = (
     _object,
     _go_to_court,
     _report,
+    _show,
     _seal,
 )

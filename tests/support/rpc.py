@@ -17,7 +17,8 @@ from node.diary_file import DiaryFile
 from node.disk_watch import ReadFree
 from node.high_water import HighWater
 from node.peer import Peer
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import open_answer_box
+from node.roles.vote_box import open_vote_box
 from node.rpc.dispatch import Dispatcher
 from node.rpc.gate import RateLimit
 from node.rpc.http import HttpServer
@@ -99,7 +100,8 @@ async def a_served_peer(
         signed=HighWater(folder / f"{name}.signed"),
         sealed=HighWater(folder / f"{name}.sealed"),
         diary=DiaryFile(None),
-        box=AnswerBox(None),
+        answers=open_answer_box(None),
+        votes=open_vote_box(None),
         read_free=read_free,
         is_threaded=False,
     )

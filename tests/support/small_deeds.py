@@ -1,5 +1,6 @@
 """What people in the small market can sign, each deed with its defaults."""
 
+from functools import cache
 from typing import Any
 
 from protocol.dispute_records import Choice as Wish
@@ -8,7 +9,7 @@ from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
 from protocol.kinds.submit_answer import SubmitAnswer
 from protocol.kinds.withdraw_dispute import WithdrawDispute
-from protocol.records import RewardEntry, Submission
+from protocol.records import RewardEntry, Submission, VoteCommitment
 from tests.support.builders import (
     STAKE,
     a_commitment,
@@ -16,6 +17,7 @@ from tests.support.builders import (
     a_reveal,
     a_task,
     a_vote,
+    a_vote_commitment,
     an_address,
     an_answer,
 )
@@ -74,10 +76,33 @@ def reveal_falsely(who: str, answer: Submission) -> Deed:
 
 
 def vote(who: str, answer: Submission, score: int | None, round_: int) -> Deed:
-    """Return a vote."""
-    said = "abstains on" if score is None else f"gives {score} to"
-    payload = a_vote(answer.submission_id, score, round=round_)
+    """Return a commitment to a vote."""
+    said = "will abstain on" if score is None else f"will give {score} to"
+    payload = a_vote_commitment(NETWORK, who, a_vote(answer.submission_id, score), round=round_)
     return Deed(who, "validate_answer", payload, f"{said} {NAMES[answer.miner]}")
+
+
+def show_vote(who: str, answer: Submission, score: int | None) -> Deed:
+    """Return what shows a vote."""
+    said = "abstains on" if score is None else f"gives {score} to"
+    payload = a_vote(answer.submission_id, score)
+    return Deed(who, "reveal_vote", payload, f"{said} {NAMES[answer.miner]}")
+
+
+def find_score(one: VoteCommitment) -> int | None:
+    """Return the score that a validator has committed to."""
+    place = one.validator, one.submission_id, one.round
+    return _find_scores(*place)[one.commitment]
+
+
+@cache
+def _find_scores(validator: bytes, submission_id: bytes, round_: int) -> dict[bytes, int | None]:
+    """Return every score by the commitment to it."""
+    scores: dict[bytes, int | None] = {}
+    for score in (None, *range(101)):
+        vote = a_vote(submission_id, score)
+        scores[a_vote_commitment(NETWORK, NAMES[validator], vote, round=round_).commitment] = score
+    return scores
 
 
 def claim(who: str, round_: int, entry: RewardEntry) -> Deed:

@@ -15,7 +15,14 @@ from typing import Any
 from protocol.convictions import read_verdict, read_voting_round
 from protocol.dispute_records import DisputeCase
 from protocol.phases import RewardState
-from protocol.records import Miner, RewardDistribution, Submission, Task, Validation
+from protocol.records import (
+    Miner,
+    RewardDistribution,
+    Submission,
+    Task,
+    Validation,
+    VoteCommitment,
+)
 from protocol.stakes import is_closed
 from protocol.tables import (
     DISPUTES,
@@ -24,12 +31,14 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     dispute_key,
     reward_key,
     validation_key,
 )
 from protocol.view import Key, MemoryView
 from tests.support.builders import a_commitment, an_address
+from tests.support.small_deeds import find_score
 from tests.support.small_market import JUDGES, NETWORK, TASK_ID
 from tests.support.small_market import MINERS as SOLVERS
 
@@ -188,8 +197,11 @@ class Portrait:
         for round_ in self._rounds:
             key = validation_key(answer.submission_id, address, round_)
             vote: Validation | None = self._rows.get((VALIDATIONS.name, key))
-            if vote is None:
+            hidden: VoteCommitment | None = self._rows.get((VOTE_COMMITMENTS.name, key))
+            if hidden is None:
                 signed.append(())
+            elif vote is None:
+                signed.append((int(hidden.state), hidden.stake, hidden.weight, find_score(hidden)))
             elif round_ < self._voting_round:
                 signed.append((vote.stake,))
             else:

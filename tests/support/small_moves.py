@@ -10,14 +10,14 @@ from protocol.convictions import read_voting_round
 from protocol.dispute_records import Choice as Wish
 from protocol.dispute_records import DisputeCase
 from protocol.disputes import is_revealing
-from protocol.phases import DisputeStatus, RewardState, SubmissionStatus, TaskStatus
-from protocol.records import RewardEntry, Submission, Task
+from protocol.phases import DisputeStatus, RewardState, SubmissionStatus, TaskStatus, VoteState
+from protocol.records import RewardEntry, Submission, Task, VoteCommitment
 from protocol.tables import (
     DISPUTES,
     REWARDS,
     SUBMISSIONS,
     TASKS,
-    VALIDATIONS,
+    VOTE_COMMITMENTS,
     dispute_key,
     reward_key,
     validation_key,
@@ -36,9 +36,11 @@ from tests.support.small_deeds import (
     claim,
     commit,
     copy,
+    find_score,
     object_to,
     publish,
     reveal,
+    show_vote,
     vote,
     withdraw,
 )
@@ -138,10 +140,24 @@ class Situation:
             found += [(round_, entry) for entry in (row.entries if row else ())]
         return found
 
-    def has_voted(self, who: str, answer: Submission, round_: int) -> bool:
-        """Tell whether somebody has voted on an answer."""
+    def vote_of(self, who: str, answer: Submission, round_: int) -> VoteCommitment | None:
+        """Return somebody's commitment to a vote on an answer."""
         key = validation_key(answer.submission_id, an_address(who), round_)
-        return self.book.get(VALIDATIONS, key) is not None
+        return self.book.get(VOTE_COMMITMENTS, key)
+
+    @property
+    def can_commit(self) -> bool:
+        """Tell whether votes can be committed to."""
+        if self.task is None or self.status is not TaskStatus.UNDER_VALIDATION:
+            return False
+        return self.epoch <= self.task.lifecycle.validation_deadline
+
+    def find_hidden(self, who: str, answer: Submission, round_: int) -> VoteCommitment | None:
+        """Return somebody's commitment to a vote on an answer if it can be shown now."""
+        if self.status is not TaskStatus.UNDER_VALIDATION or self.can_commit:
+            return None
+        one = self.vote_of(who, answer, round_)
+        return one if one is not None and one.state is VoteState.COMMITTED else None
 
 
 def find_choices(here: Situation, bound: Bound) -> dict[str, list[Choice]]:
@@ -216,8 +232,11 @@ def _judge(here: Situation, bound: Bound) -> Iterator[tuple[str, Choice]]:
         who = NAMES[address]
         ways: list[list[Choice]] = []
         for answer in answers:
-            if not here.has_voted(who, answer, round_):
+            if here.can_commit and here.vote_of(who, answer, round_) is None:
                 ways.append([NOTHING, *((vote(who, answer, one, round_),) for one in bound.scores)])
+            hidden = here.find_hidden(who, answer, round_)
+            if hidden is not None:
+                ways.append([NOTHING, (show_vote(who, answer, find_score(hidden)),)])
         for parts in product(*ways):
             deeds = tuple(deed for part in parts for deed in part)
             if deeds:

@@ -21,10 +21,12 @@ from tests.support.small_deeds import (
     claim_nothing,
     commit,
     commit_again,
+    find_score,
     name_rival,
     object_to,
     reveal,
     reveal_falsely,
+    show_vote,
     vote,
     withdraw,
 )
@@ -99,15 +101,17 @@ def _find_wrong_votes(here: Situation) -> Iterator[Deed]:
         yield vote("eve", answer, 90, round_)
         for who in JUDGES:
             is_open = (
-                here.status is TaskStatus.UNDER_VALIDATION
+                here.can_commit
                 and answer.status is SubmissionStatus.UNDER_REVIEW
                 and an_address(who) in panel
-                and not here.has_voted(who, answer, round_)
+                and here.vote_of(who, answer, round_) is None
             )
             if not is_open:
                 yield vote(who, answer, 20, round_)
             else:
                 yield vote(who, answer, 90, round_ + 1)
+            hidden = here.find_hidden(who, answer, round_)
+            yield show_vote(who, answer, 90 if hidden is None else (find_score(hidden) or 0) ^ 1)
 
 
 def _find_wrong_court(here: Situation) -> Iterator[Deed]:

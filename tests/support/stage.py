@@ -14,7 +14,10 @@ from tests.support.world import World
 
 
 class Stage:
-    """Two tasks, one settled and partly claimed, one under validation; and what is done to them."""
+    """Two tasks, one settled and partly claimed, one under validation; and what is done to them.
+
+    On an answer to the second there are two commitments to votes, of which one is shown.
+    """
 
     def __init__(self) -> None:
         self.world = world = World()
@@ -29,8 +32,11 @@ class Stage:
         world.collect_answers(self.open, ["carol", "dave"])
         world.seal(world.submit("bob", self.open), world.reveal("carol", self.open))
         world.pass_until(world.task(self.open).lifecycle.reveal_deadline + 1)
-        self.voter = world.panel(self.open)[0]
-        world.seal(world.vote(self.voter, self.open, "carol", 80))
+        self.voter, self.silent, self.idle = world.panel(self.open)[:3]
+        votes = [world.vote(who, self.open, "carol", 80) for who in (self.voter, self.silent)]
+        world.seal(*votes)
+        world.pass_until(world.task(self.open).lifecycle.validation_deadline)
+        world.seal(world.show(votes[0]))
         self.rows: dict[Key, Any] = dict(world.view.rows)
 
     def change(self, table: Table[Any], key: bytes, **fields: Any) -> None:
@@ -44,9 +50,13 @@ class Stage:
     def answer(self, who: str) -> bytes:
         return self.world.submission_id(self.open, who)
 
+    def vote_of(self, who: str) -> bytes:
+        """Return the key of somebody's vote on carol's answer, and of his commitment to it."""
+        return validation_key(self.answer("carol"), an_address(who), 0)
+
     @property
     def vote(self) -> bytes:
-        return validation_key(self.answer("carol"), an_address(self.voter), 0)
+        return self.vote_of(self.voter)
 
     def build_outcome(self) -> Outcome:
         """Return the step from the honest state to the changed one."""

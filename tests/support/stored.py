@@ -14,15 +14,18 @@ from protocol.records import RewardDistribution, Task
 from protocol.seals import (
     Seal,
     SealContent,
+    build_sharing,
     compute_seal_hash,
     compute_sealers_hash,
     compute_set_root,
+    has_secret,
     sign_seal,
 )
+from protocol.sharing import count_deals
 from protocol.tables import REWARDS, TASKS, reward_key
 from protocol.transactions import SignedTransaction
 from storage.store import Store
-from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_signer, name_of
+from tests.support.builders import PUBLISHER, SOLVERS, VALIDATORS, a_hash, a_signer, name_of
 from tests.support.court import (
     appeal,
     arbiters,
@@ -50,6 +53,7 @@ class StoredWorld(World):
 
     def seal(self, *transactions: SignedTransaction, evidence: Sequence[Place] = ()) -> Outcome:
         """End the epoch; commit it to the store."""
+        self.secret = a_secret(self.store)
         outcome = super().seal(*transactions, evidence=evidence)
         self.store.put_transactions(transactions)
         ids = [tx.tx_id for tx in transactions]
@@ -86,14 +90,27 @@ def compute_rows_hash(store: Store, outcome: Outcome) -> LtHash:
     return rows_hash
 
 
+def list_sealers(store: Store) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """Return the sealers of the next epoch of a store, and those of the one after it."""
+    here, after = (
+        find_charter(store.view, store.genesis, store.head.epoch + ahead) for ahead in (1, 2)
+    )
+    return here.sealers, after.sealers
+
+
+def a_secret(store: Store) -> bytes | None:
+    """Return what stands for the secret of the next epoch of a store, if it must have one."""
+    epoch = store.head.epoch + 1
+    is_secret = has_secret(epoch, len(list_sealers(store)[0]))
+    return a_hash(f"secret of epoch {epoch}") if is_secret else None
+
+
 def build_seal(
     store: Store, ids: Sequence[bytes], rows_hash: LtHash, signer: Signer | None = None
 ) -> Seal:
     """Return the next seal of a store, signed by all sealers of its epoch or by somebody else."""
-    sealers, sealers_next = (
-        find_charter(store.view, store.genesis, store.head.epoch + ahead).sealers
-        for ahead in (1, 2)
-    )
+    sealers, sealers_next = list_sealers(store)
+    deals = [a_hash(f"deal {place}") for place in range(count_deals(len(sealers_next)))]
     content = SealContent(
         epoch=store.head.epoch + 1,
         prev=store.head.seal_hash,
@@ -102,6 +119,7 @@ def build_seal(
         state_root=rows_hash.state_root(),
         sealers_next=compute_sealers_hash(sealers_next),
         time_ms=0,
+        sharing=build_sharing(a_secret(store), deals),
     )
     signers = [signer] if signer else [a_signer(name_of(address)) for address in sealers]
     return Seal(content, tuple(sign_seal(store.genesis.network, content, one) for one in signers))
@@ -161,8 +179,11 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
             # Whoever reports is not drawn by lot: a report takes nobody's turn.
             reported = revealed[:1] if world.epoch % 4 == 0 else []
             reports = [report(world, VALIDATORS[0], task_id, one) for one in reported]
+            hidden = world.hidden_votes(task_id)
+            if hidden and world.epoch >= task.lifecycle.validation_deadline:
+                return reports + [world.show(one) for one in hidden if chance.random() < 0.8]
             return reports + [
-                world.vote(voter, task_id, miner, chance.randrange(101))
+                world.vote(voter, task_id, miner, draw_score(chance))
                 for voter in world.panel(task_id)
                 for miner in revealed
                 if chance.random() < 0.4
@@ -178,6 +199,11 @@ def act_on(world: World, chance: random.Random, task_id: bytes) -> list[SignedTr
             return _act_in_court(world, chance, task_id)
         case _:
             return []
+
+
+def draw_score(chance: random.Random) -> int:
+    """Return a score: most are near one another, as of people who have looked."""
+    return chance.randrange(101) if chance.random() < 0.1 else 75 + chance.randrange(15)
 
 
 def read_distributions(world: World, task: Task) -> list[RewardDistribution]:

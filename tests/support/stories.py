@@ -4,8 +4,9 @@
 
     cast    alice publisher, bob carol solvers, vera viktor violet validators
     epoch   alice publishes one places 1          one sealed epoch; deeds divided by `;`
+    judged  bob of one by vera 90, viktor 88      votes are committed to, and then shown
     epoch   sara proposes slow set epoch_ms 9 in 4    sara is of the cast as one of the sealers
-    until   reveal of one                         epochs pass: reveal, verdict, end, settled,
+    until   reveal of one                         epochs pass: reveal, verdict, votes, end, settled,
                                                   last (to object), panel, peace
     left    alice cancels one                     what one side does, not knowing of the other
     right   bob answers one
@@ -28,7 +29,7 @@ from protocol.phases import TaskStatus, get_label
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR, Ruling
 from protocol.tables import TASKS
 from protocol.transactions import SignedTransaction
-from tests.support.builders import COIN, a_hash, an_address, name_of
+from tests.support.builders import COIN, a_hash, a_vote, an_address, name_of
 from tests.support.court import (
     appeal,
     arbitrate,
@@ -117,6 +118,16 @@ class Player:
         """Seal one epoch of deeds."""
         self.world.seal(*self._sign(self.world, rest))
 
+    def judged(self, rest: str) -> None:
+        """Have validators commit to votes on an answer, and show them when all can."""
+        about, _, votes = rest.partition(" by ")
+        miner, _, name = about.split()
+        scores = [vote.split() for vote in votes.split(",")]
+        task_id = self.tasks[name]
+        self.world.cast_votes(
+            *(self.world.vote(who, task_id, miner, int(score)) for who, score in scores)
+        )
+
     def until(self, rest: str) -> None:
         """Let epochs pass: up to where answers can be revealed, or past a window."""
         what, _, name = rest.split()
@@ -125,6 +136,7 @@ class Player:
         epochs = {
             "reveal": times.submission_deadline,
             "verdict": times.reveal_deadline + 1,
+            "votes": times.validation_deadline,
             "end": times.finalize_deadline + 1,
             "settled": (times.dispute_deadline or 0) + 1,
             "last": times.dispute_deadline or 0,
@@ -279,7 +291,16 @@ def _reveal(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTr
 
 
 def _score(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
-    return world.vote(who, task_id, more[0], int(more[1]))
+    miner, *copying, score = more
+    if copying[:1] != ["copying"]:
+        return world.vote(who, task_id, miner, int(score))
+    shown = world.fork().vote(copying[1], task_id, miner, int(score))
+    return world.vote(who, task_id, miner, int(score), commitment=shown.payload.commitment)
+
+
+def _show(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
+    vote = a_vote(world.submission_id(task_id, more[0]), int(more[1]))
+    return world.sign(who, "reveal_vote", vote, subject=task_id)
 
 
 def _claim(world: World, who: str, task_id: bytes, more: list[str]) -> SignedTransaction:
@@ -319,6 +340,7 @@ _VERBS: dict[str, Callable[[World, str, bytes, list[str]], SignedTransaction]] =
     "answers": _answer,
     "reveals": _reveal,
     "scores": _score,
+    "shows": _show,
     "claims": _claim,
     "cancels": _cancel,
     "objects": _object,
@@ -330,6 +352,7 @@ _VERBS: dict[str, Callable[[World, str, bytes, list[str]], SignedTransaction]] =
 _WORDS: dict[str, Callable[[Player, str], None]] = {
     "cast": Player.cast,
     "epoch": Player.epoch,
+    "judged": Player.judged,
     "until": Player.until,
     "left": Player.on_left,
     "right": Player.on_right,

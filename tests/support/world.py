@@ -5,6 +5,7 @@ test that only drives a world through a story already proves that nothing broke 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from protocol import kinds
@@ -19,7 +20,9 @@ from protocol.genesis import Genesis
 from protocol.invariants import ConsistencyChecker
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.reveal_vote import RevealVote
 from protocol.params import Params
+from protocol.phases import VoteState
 from protocol.records import (
     ROLE_SOLVER,
     ROLE_VALIDATOR,
@@ -32,6 +35,7 @@ from protocol.records import (
     Submission,
     Task,
     Validation,
+    VoteCommitment,
 )
 from protocol.resolver import History, SealedSet, build_epoch
 from protocol.seals import SealContent, compute_seal_hash, compute_set_root
@@ -44,6 +48,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     Table,
     reward_key,
     validation_key,
@@ -69,6 +74,7 @@ from tests.support.builders import (
     a_submission_id,
     a_task,
     a_vote,
+    a_vote_commitment,
     an_address,
     an_answer,
     name_of,
@@ -98,6 +104,7 @@ class World:
         self.rulings: dict[bytes, Ruling] = {}
         self.links: dict[Place, SignedTransaction] = {}
         self._chains: dict[str, tuple[int, bytes | None]] = {}
+        self._votes: dict[bytes, RevealVote] = {}
         self._checker = ConsistencyChecker()
 
     @property
@@ -118,7 +125,7 @@ class World:
         other.secret = self.secret
         other.anchors, other.links = dict(self.anchors), dict(self.links)
         other.history, other.rulings = list(self.history), dict(self.rulings)
-        other._chains = dict(self._chains)
+        other._chains, other._votes = dict(self._chains), dict(self._votes)
         return other
 
     def adopt(self, transactions: Iterable[SignedTransaction]) -> None:
@@ -191,11 +198,23 @@ class World:
     def vote(
         self, who: str, task_id: bytes, miner: str, score: int | None, **changes: Any
     ) -> SignedTransaction:
-        """Return somebody's vote on the answer of `miner`; a score of None abstains."""
+        """Return somebody's commitment to a vote on the answer of `miner`; None abstains."""
         task = self.view.get(TASKS, task_id)
         changes.setdefault("round", 0 if task is None else read_voting_round(self.view, task))
-        payload = a_vote(self.submission_id(task_id, miner), score, **changes)
+        vote = a_vote(self.submission_id(task_id, miner), score)
+        payload = a_vote_commitment(self.network, who, vote, **changes)
+        self._votes[payload.commitment] = vote
         return self.sign(who, "validate_answer", payload, subject=task_id)
+
+    def show(self, vote: SignedTransaction | VoteCommitment, **changes: Any) -> SignedTransaction:
+        """Return what shows a vote: that of a commitment just signed, or of a sealed one."""
+        if isinstance(vote, VoteCommitment):
+            author, subject, commitment = vote.validator, vote.task_id, vote.commitment
+        else:
+            author, subject = vote.header.author, vote.header.subject
+            commitment = vote.payload.commitment
+        payload = replace(self._votes[commitment], **changes)
+        return self.sign(name_of(author), "reveal_vote", payload, subject=subject)
 
     def claim(
         self, who: str, task_id: bytes, entry: RewardEntry | bytes, *, round: int = 0
@@ -312,13 +331,22 @@ class World:
     def judge(self, task_id: bytes, scores: dict[str, Sequence[int | None]]) -> None:
         """Have the first of the panel vote on each miner's answer, in the order of the panel."""
         panel = self.panel(task_id)
-        self.seal(
+        self.cast_votes(
             *(
                 self.vote(panel[i], task_id, miner, score)
                 for miner, row in scores.items()
                 for i, score in enumerate(row)
             )
         )
+
+    def cast_votes(self, *votes: SignedTransaction) -> list[SignedTransaction]:
+        """Have people commit to votes and, once votes are open, show them; return what does."""
+        self.seal(*votes)
+        tasks = {tx.header.subject for tx in votes}
+        self.pass_until(max(self.task(one).lifecycle.validation_deadline for one in tasks))
+        shown = [self.show(tx) for tx in votes]
+        self.seal(*shown)
+        return shown
 
     def settle(self, task_id: bytes) -> None:
         """Let the dispute window pass."""
@@ -354,6 +382,12 @@ class World:
         """Return somebody's vote on the answer of `miner`."""
         key = validation_key(self.submission_id(task_id, miner), an_address(who), 0)
         return self.require(VALIDATIONS, key)
+
+    def hidden_votes(self, task_id: bytes) -> list[VoteCommitment]:
+        """Return the commitments to votes on the answers to a task that are still to be shown."""
+        rows = sorted(self.view.rows.items())
+        found = [row for (name, _), row in rows if name == VOTE_COMMITMENTS.name]
+        return [one for one in found if one.task_id == task_id and one.state is VoteState.COMMITTED]
 
     def distribution(self, task_id: bytes, round_: int | None = None) -> RewardDistribution:
         """Return the distribution of a task's reward, of its present round or another."""

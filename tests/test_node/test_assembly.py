@@ -15,8 +15,9 @@ from node.config import Config, RolesConfig, WorkerConfig
 from node.diary_file import DiaryFile
 from node.high_water import HighWater
 from node.peer import Peer
-from node.roles.answer_box import AnswerBox
+from node.roles.answer_box import open_answer_box
 from node.roles.crew import Crew, choose_programs
+from node.roles.vote_box import open_vote_box
 from node.transport.memory import MemoryNetwork
 from protocol.errors import BlamedError
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
@@ -42,7 +43,8 @@ def some_ports(folder: Path, **changes: Any) -> Ports:
         signed=HighWater(folder / "signed"),
         sealed=HighWater(folder / "sealed"),
         diary=DiaryFile(None),
-        box=AnswerBox(None),
+        answers=open_answer_box(None),
+        votes=open_vote_box(None),
         open_worker=lambda role, line: RunningWorker(role),
         is_threaded=False,
     )

@@ -127,6 +127,27 @@ async def test_a_lone_sealer_takes_a_second_and_leaves_it_to_him(
         assert not council.seats["alice"].peer.state.ballots.is_needed
 
 
+async def test_a_lone_sealer_takes_three_at_once_who_share_secrets_with_it_from_then_on(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    # Of four one may lie, so they deal; and whoever comes deals before he seals.
+    async with a_council(tmp_path, ("alice",), candidates=SEALERS[1:]) as council:
+        await council.start()
+        await council.wait_for(2)
+        addresses = [a_signer(name).address for name in SEALERS[1:]]
+        changes = [a_change(council, AdmitSealer(address)) for address in addresses]
+        for change in changes:
+            await vote(council, change, "alice")
+        begins = changes[0].effective_at
+        await council.wait_for(begins + 4)
+        council.check_one_history()
+        contents = [council.read_seal("bob", epoch).content for epoch in range(1, begins + 4)]
+        secrets = [content.epoch for content in contents if content.secret is not None]
+        dealt = [content.epoch for content in contents if content.deals]
+        assert secrets == list(range(begins, begins + 4))
+        assert dealt == list(range(begins - 1, begins + 4))
+
+
 async def test_epochs_last_as_long_as_was_voted_for(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

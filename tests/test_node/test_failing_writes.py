@@ -23,7 +23,7 @@ from tests.support.faulty import Fate, FaultyEngine, a_full_disk
 from tests.support.life import Life, Script, an_engine, read_rows, write_script
 
 EPOCHS = 31
-SEED = 1
+SEED = 4
 WRITES_MIN = 200
 FATES = tuple(Fate)
 

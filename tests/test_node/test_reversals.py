@@ -1,7 +1,6 @@
 """What a peer showed as provisional and a seal made otherwise: found, counted, kept."""
 
 import random
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 import storage.reversals
 from node.reversals import DEAD, RULED, STANDS
 from node.state_manager import StateManager
-from protocol.dispute_records import Choice
+from protocol.dispute_records import PANEL_SIZES, Choice
 from protocol.epoch import Epoch
 from protocol.errors import Rejected
 from protocol.fold import fold_epoch
@@ -22,7 +21,16 @@ from storage.reversals import Reversal, ReversalLog, Reversed
 from storage.store import Store
 from tests.support.builders import a_genesis, an_address
 from tests.support.chains import a_state, apply_from, exchange
-from tests.support.court import a_court_genesis, arbitrate, object_to, seat_panel, settle_court
+from tests.support.court import (
+    a_court_genesis,
+    appeal,
+    arbitrate,
+    case_of,
+    hear,
+    object_to,
+    seat_panel,
+    settle_court,
+)
 from tests.support.stored import draw_moves
 from tests.support.tasks import a_judged_task
 from tests.support.watched import WatchedWorld, look, reversals_of
@@ -171,38 +179,70 @@ def test_what_came_too_late_for_every_seal_is_reversed_once() -> None:
     assert told(reversals_of(far)) == [(Reversed.TRANSACTION, late.tx_id, STANDS, DEAD, "dead")]
 
 
-def judge_in_two_parts(
-    scores: Mapping[str, Sequence[int]],
-) -> tuple[WatchedWorld, bytes, StateManager]:
-    """Return a peer that was shown three votes on each answer, and then took in the seal of all."""
+def test_an_objection_that_was_not_heard_of_opens_again_what_was_decided() -> None:
     world = a_watched_world()
-    task_id = world.open_task(max_participants=2)
-    world.collect_answers(task_id, list(scores))
-    world.reveal_answers(task_id, list(scores))
+    task_id = world.open_task(max_participants=1)
+    world.collect_answers(task_id, ["bob"])
+    world.reveal_answers(task_id, ["bob"])
+    world.seal(*(world.vote(who, task_id, "bob", 80) for who in world.panel(task_id)))
+    shown = [world.show(hidden) for hidden in world.hidden_votes(task_id)]
+    far = a_follower(world)
+    far.accept(shown, None)
+    look(far)
+    world.seal(*shown, object_to(world, "alice", task_id))
+    follow(far, world)
+    completed = (Reversed.TASK, task_id, "completed", "disputed", None)
+    assert completed in told(reversals_of(far))
+
+
+def test_votes_that_were_not_heard_of_reverse_nothing() -> None:
+    # Who committed to a vote is known; so nobody takes three of five for a result.
+    world = a_watched_world()
+    task_id = world.open_task(max_participants=1)
+    world.collect_answers(task_id, ["bob"])
+    world.reveal_answers(task_id, ["bob"])
+    scores = (80, 80, 80, 99, 99)
+    panel = world.panel(task_id)
     votes = [
-        world.vote(who, task_id, miner, row[place])
-        for place, who in enumerate(world.panel(task_id))
-        for miner, row in scores.items()
+        world.vote(who, task_id, "bob", score) for who, score in zip(panel, scores, strict=True)
+    ]
+    world.seal(*votes)
+    shown = list(map(world.show, votes))
+    far = a_follower(world)
+    far.accept(shown[:3], None)
+    look(far)
+    world.seal(*shown)
+    follow(far, world)
+    assert told(reversals_of(far)) == []
+
+
+def test_arbiters_that_were_not_heard_may_make_another_the_winner() -> None:
+    world = WatchedWorld(a_court_genesis())
+    settle_court(world)
+    task_id = world.open_task()
+    world.collect_answers(task_id, ["bob", "carol"])
+    world.reveal_answers(task_id, ["bob", "carol"])
+    world.judge(task_id, {"bob": (90,) * 5, "carol": (80,) * 5})
+    world.seal(object_to(world, "alice", task_id))
+    for size in PANEL_SIZES[:-1]:
+        hear(world, task_id, [Choice.UPHOLD] * size)
+        world.seal(appeal(world, "alice", task_id))
+    panel = seat_panel(world, task_id)
+    world.pass_until(case_of(world, task_id).voting_deadline or 0)
+    guilty = (world.submission_id(task_id, "bob"),)
+    ballots = [
+        *(arbitrate(world, who, task_id, Choice.OVERTURN, submissions=guilty) for who in panel[:3]),
+        *(arbitrate(world, who, task_id, Choice.UPHOLD) for who in panel[3:]),
     ]
     far = a_follower(world)
-    far.accept(votes[: 3 * len(scores)], None)
+    far.accept(ballots[:5], None)
     look(far)
-    world.seal(*votes)
+    world.seal(*ballots)
     follow(far, world)
-    return world, task_id, far
-
-
-def test_votes_that_were_not_shown_may_make_another_the_winner() -> None:
-    scores = {"bob": (90,) * 5, "carol": (88, 88, 92, 92, 92)}
-    world, task_id, far = judge_in_two_parts(scores)
-    was, now = (f"won by {world.submission_id(task_id, who).hex()[:16]}" for who in scores)
-    assert told(reversals_of(far)) == [(Reversed.TASK, task_id, was, now, None)]
-
-
-def test_votes_that_were_not_shown_may_open_again_what_was_decided() -> None:
-    _, task_id, far = judge_in_two_parts({"bob": (80, 80, 80, 99, 99)})
-    completed = (Reversed.TASK, task_id, "completed", "under_validation", None)
-    assert completed in told(reversals_of(far))
+    now, was = (
+        f"won by {world.submission_id(task_id, who).hex()[:16]}" for who in ("bob", "carol")
+    )
+    assert (Reversed.TASK, task_id, was, now, None) in told(reversals_of(far))
 
 
 def test_a_quiet_history_reverses_nothing() -> None:

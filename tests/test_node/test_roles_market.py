@@ -50,6 +50,7 @@ async def test_a_task_goes_from_publication_to_claimed_rewards(
         )
         market.seal()
         assert len(market.task(task_id).panel) == len(VALIDATORS)
+        await market.bind_votes(task_id)
         await market.wait_status(task_id, TaskStatus.COMPLETED)
         market.seal()
         reveals = [one.reveal_tx for one in market.submissions(task_id)]
@@ -78,6 +79,7 @@ async def test_a_task_goes_from_publication_to_claimed_rewards(
         assert len(market.told) == claims, "nothing is left to do"
         assert market.state.open.rulings() == ()
         assert all(len(market.box(name)) == 0 for name in SOLVERS)
+        assert all(len(market.vote_box(name)) == 0 for name in VALIDATORS)
 
 
 async def test_the_winner_has_more_than_before(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -95,6 +97,7 @@ async def test_the_winner_has_more_than_before(tmp_path: Path, autojump_clock: M
             lambda: market.submissions(task_id)[0].status is SubmissionStatus.UNDER_REVIEW
         )
         market.seal()
+        await market.bind_votes(task_id)
         await market.wait_status(task_id, TaskStatus.COMPLETED)
         market.seal()
         market.seal_to((market.task(task_id).lifecycle.dispute_deadline or 0) + 1)

@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.roles.answer_box import ANSWERS_MAX, AnswerBox
+from node.roles.answer_box import VERSION, BoxedAnswer, open_answer_box
+from node.roles.box import ITEMS_MAX
 from node.workers.messages import WorkerFault
 from protocol.hashing import compute_content_hash
 from protocol.params import MINIMAL
@@ -215,7 +216,9 @@ async def test_an_answer_that_was_boxed_and_not_committed_is_committed_after_a_r
 ) -> None:
     async with a_market(tmp_path) as market:
         task_id = await market.publish()
-        market.box("bob").put(task_id, a_hash("salt"), b"solved before the power went")
+        market.box("bob").put(
+            BoxedAnswer(VERSION, task_id, a_hash("salt"), b"solved before the power went")
+        )
         worker = FakeWorker()
         await market.start_miner("bob", worker)
         await market.wait_answers(task_id, 1)
@@ -316,7 +319,7 @@ async def test_without_the_box_nothing_is_revealed_and_nothing_breaks(
     async with a_market(tmp_path) as market:
         async with trio.open_nursery() as first_life:
             first = market.live_again(first_life)
-            await first.start_miner("bob", FakeWorker(), box=AnswerBox(None))
+            await first.start_miner("bob", FakeWorker(), box=open_answer_box(None))
             task_id = await market.publish()
             await market.wait_answers(task_id, 1)
             first_life.cancel_scope.cancel()
@@ -335,7 +338,7 @@ async def test_the_box_forgets_a_task_that_is_over(
         await market.start_miner("bob", FakeWorker())
         task_id = await market.publish()
         await market.wait_answers(task_id, 1)
-        assert market.box("bob").list_tasks() == [task_id]
+        assert market.box("bob").list_keys() == [task_id]
         market.seal_to(market.task(task_id).lifecycle.submission_deadline)
         await wait_until(lambda: market.submissions(task_id)[0].reveal_tx is not None)
         market.seal_to(market.task(task_id).lifecycle.finalize_deadline + 1)
@@ -356,30 +359,30 @@ async def test_salts_come_from_where_the_peer_was_told(
 
 
 def test_a_box_is_on_disk_and_private(tmp_path: Path) -> None:
-    box = AnswerBox(tmp_path / "answers")
-    box.put(a_hash("task"), a_hash("salt"), b"content")
+    box = open_answer_box(tmp_path / "answers")
+    box.put(BoxedAnswer(VERSION, a_hash("task"), a_hash("salt"), b"content"))
     (file,) = (tmp_path / "answers").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    again = AnswerBox(tmp_path / "answers")
+    again = open_answer_box(tmp_path / "answers")
     answer = again.get(a_hash("task"))
     assert answer is not None
     assert (answer.salt, answer.content) == (a_hash("salt"), b"content")
     again.remove(a_hash("task"))
-    assert AnswerBox(tmp_path / "answers").list_tasks() == []
+    assert open_answer_box(tmp_path / "answers").list_keys() == []
 
 
 def test_a_damaged_box_file_is_told_and_left(tmp_path: Path) -> None:
-    box = AnswerBox(tmp_path / "answers")
-    box.put(a_hash("task"), a_hash("salt"), b"content")
+    box = open_answer_box(tmp_path / "answers")
+    box.put(BoxedAnswer(VERSION, a_hash("task"), a_hash("salt"), b"content"))
     (file,) = (tmp_path / "answers").iterdir()
     file.write_bytes(b"\x00")
-    assert AnswerBox(tmp_path / "answers").list_tasks() == []
+    assert open_answer_box(tmp_path / "answers").list_keys() == []
     assert file.exists()
 
 
 def test_a_box_has_a_bound() -> None:
-    box = AnswerBox(None)
-    for number in range(ANSWERS_MAX):
+    box = open_answer_box(None)
+    for number in range(ITEMS_MAX):
         assert not box.is_full
-        box.put(number.to_bytes(32, "big"), bytes(32), b"")
+        box.put(BoxedAnswer(VERSION, number.to_bytes(32, "big"), bytes(32), b""))
     assert box.is_full

@@ -26,6 +26,7 @@ from tests.support.builders import (
     a_submission_id,
     a_task,
     a_vote,
+    a_vote_commitment,
     an_address,
     an_answer,
     name_of,
@@ -75,9 +76,13 @@ class Court:
         market.seal_to(market.task(self.task_id).lifecycle.submission_deadline)
         await self.act("bob", "reveal_answer", a_reveal(network, self.task_id, "bob"))
         market.seal()
-        for address in market.task(self.task_id).panel:
-            vote = a_vote(bytes.fromhex(self.answer), 90)
-            await self.act(name_of(address), "validate_answer", vote)
+        panel = [name_of(address) for address in market.task(self.task_id).panel]
+        vote = a_vote(bytes.fromhex(self.answer), 90)
+        for who in panel:
+            await self.act(who, "validate_answer", a_vote_commitment(network, who, vote))
+        market.seal()
+        for who in panel:
+            await self.act(who, "reveal_vote", vote)
         market.seal()
         assert market.task(self.task_id).status is TaskStatus.COMPLETED
 

@@ -54,7 +54,7 @@ SEALED_ONLY = """
 """What shows the state of a seal and nothing else; `as_of` says of which."""
 NO_STATE = """
     node_info net_peers net_addresses key_list worker_status rpc_discover
-    db_info db_report db_backup_status db_prune_status
+    db_info db_report db_backup_status db_prune_status dev_look
 """
 """What is about this machine, not about what the network agreed on."""
 PASSING = {"uptime_ms", "memory_bytes", "loop_lag_ms", "checks", "provisional"}
@@ -82,13 +82,20 @@ def trade(world: WatchedWorld) -> list[SignedTransaction]:
     ]
 
 
-def judge(world: WatchedWorld) -> list[SignedTransaction]:
-    """All votes on two answers: the next seal completes the task."""
+def pledge(world: WatchedWorld) -> list[SignedTransaction]:
+    """Commitments to all votes on two answers: with the next seal votes are open."""
     task_id = world.open_task(max_participants=2)
     world.collect_answers(task_id, ["bob", "carol"])
     world.reveal_answers(task_id, ["bob", "carol"])
     miners = (("bob", 90), ("carol", 80))
     return [world.vote(who, task_id, *one) for who in world.panel(task_id) for one in miners]
+
+
+def judge(world: WatchedWorld) -> list[SignedTransaction]:
+    """All those votes are shown: the next seal completes the task."""
+    votes = pledge(world)
+    world.seal(*votes)
+    return [world.show(vote) for vote in votes]
 
 
 def pay(world: WatchedWorld) -> list[SignedTransaction]:
@@ -121,7 +128,15 @@ def change_the_network(world: WatchedWorld) -> list[SignedTransaction]:
     return [back(world, "sealer", new), back(world, "alice", known)]
 
 
-SCENES: tuple[Scene, ...] = (change_the_network, trade, judge, pay, go_to_court, try_in_court)
+SCENES: tuple[Scene, ...] = (
+    change_the_network,
+    trade,
+    pledge,
+    judge,
+    pay,
+    go_to_court,
+    try_in_court,
+)
 
 
 def list_ids(served: ServedPeer, signed: list[SignedTransaction]) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ async def a_settled_task(folder: Path) -> AsyncIterator[tuple[Market, ServedPeer
             lambda: market.submissions(task_id)[0].status is SubmissionStatus.UNDER_REVIEW
         )
         market.seal()
+        await market.bind_votes(task_id)
         await market.wait_status(task_id, TaskStatus.COMPLETED)
         market.seal()
         peer = replace(shell.peer, state=market.state, author=market.author("bob"))
@@ -60,7 +61,6 @@ async def test_a_reward_is_locked_then_claimable_then_gone(tmp_path: Path) -> No
         market.seal()
         assert (await served.call("tx_get", tx_id=tx_id))["state"] == "applied"
         assert (await served.call("reward_list"))["items"] == []
-        # Three votes decide: whose they are is the order in which the validators had theirs ready.
         addresses = [an_address(name).hex() for name in VALIDATORS]
         others = [await served.call("reward_list", address=one, limit=1) for one in addresses]
         assert {item["role"] for other in others for item in other["items"]} == {"validator"}

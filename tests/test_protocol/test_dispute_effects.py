@@ -185,7 +185,7 @@ def test_a_lost_dispute_costs_its_miner_a_hundred_points_and_a_publisher_who_is_
 
 def test_an_upheld_result_pays_in_the_next_round_exactly_what_it_would_have_paid() -> None:
     world = a_court()
-    task_id = a_judged_task(world, scores=(90, 80, 85, 88, 91))
+    task_id = a_judged_task(world, scores=(90, 82, 85, 88, 91))
     old = world.distribution(task_id)
     winner = world.task(task_id).winner
     try_case(world, task_id, Choice.UPHOLD)
@@ -276,11 +276,7 @@ def test_votes_that_are_struck_out_decide_no_more() -> None:
     world = a_court()
     task_id = a_shown_task(world, ["bob"])
     panel = world.panel(task_id)
-    world.seal(
-        *(world.vote(who, task_id, "bob", 90) for who in panel[:2]),
-        *(world.vote(who, task_id, "bob", 0) for who in panel[2:]),
-    )
-    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    world.judge(task_id, {"bob": (90, 90, 0, 0, 0)})
     assert world.task(task_id).status is At.UNDER_VALIDATION
     liars = tuple(sorted(map(an_address, panel[2:])))
     world.seal(object_to(world, "bob", task_id, type=DisputeType.VALIDATION_ACCURACY))
@@ -335,7 +331,7 @@ def test_without_enough_honest_votes_the_reward_goes_back_and_nobody_is_blamed()
 
 def test_a_split_sends_a_share_of_every_entry_back_and_nothing_is_lost() -> None:
     world = a_court()
-    task_id = a_judged_task(world, scores=(90, 80, 85, 88, 91))
+    task_id = a_judged_task(world, scores=(90, 82, 85, 88, 91))
     old = world.distribution(task_id)
     try_case(world, task_id, Choice.SPLIT, share=3_333)
     new = world.distribution(task_id)
@@ -365,7 +361,7 @@ def test_another_panel_judges_again_and_the_earlier_votes_are_void() -> None:
     assert set(first[:3]).isdisjoint(again)
     assert balances(world, *first)[:3] == [one + STAKE // 2 for one in before[:3]]
     assert world.submission(task_id, "bob").score is None
-    world.seal(*(world.vote(who, task_id, "bob", 95) for who in again[:3]))
+    world.judge(task_id, {"bob": (95, 95, 95)})
     assert world.task(task_id).status is At.COMPLETED
     assert world.submission(task_id, "bob").score == 95
     world.settle(task_id)
@@ -378,11 +374,14 @@ def test_votes_of_a_task_that_goes_on_stay_valid() -> None:
     world = a_court()
     task_id = a_shown_task(world, ["bob"])
     panel = world.panel(task_id)
-    world.seal(*(world.vote(who, task_id, "bob", 90) for who in panel[:2]))
+    early = [world.vote(who, task_id, "bob", 90) for who in panel[:2]]
+    world.seal(*early)
     try_case(world, task_id, Choice.UPHOLD)
     assert world.task(task_id).status is At.UNDER_VALIDATION
     assert world.panel(task_id) == panel
     world.seal(world.vote(panel[2], task_id, "bob", 91))
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    world.seal(*map(world.show, world.hidden_votes(task_id)))
     assert world.task(task_id).status is At.COMPLETED
     assert world.distribution(task_id).round == 1
 

@@ -307,14 +307,28 @@ def claim_of_a_revoked_entry(world: World) -> SignedTransaction:
     return world.claim("bob", task_id, entry)
 
 
-def vote_by_a_convicted_validator(world: World) -> SignedTransaction:
+def convicted(world: World, verdict: Choice) -> tuple[bytes, str, SignedTransaction]:
+    """Return a task that goes on, a validator found guilty, and what he committed to besides."""
     task_id = a_shown_task(world)
     liar = world.panel(task_id)[0]
-    world.seal(world.vote(liar, task_id, "bob", 0))
+    lie, hidden = (world.vote(liar, task_id, miner, 0) for miner in ("bob", "carol"))
+    world.seal(lie, hidden)
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    world.seal(world.show(lie))
     world.seal(object_to(world, "bob", task_id, type=DisputeType.VALIDATION_ACCURACY))
-    hear(world, task_id, [Choice.OVERTURN] * 3, validators=(an_address(liar),))
+    hear(world, task_id, [verdict] * 3, validators=(an_address(liar),))
     close(world, task_id)
+    return task_id, liar, hidden
+
+
+def vote_by_a_convicted_validator(world: World) -> SignedTransaction:
+    task_id, liar, _ = convicted(world, Choice.REVALIDATE)
     return world.vote(liar, task_id, "carol", 80)
+
+
+def vote_shown_by_a_convicted_validator(world: World) -> SignedTransaction:
+    _, _, hidden = convicted(world, Choice.OVERTURN)
+    return world.show(hidden)
 
 
 def stake(action: StakeAction, amount: int = 0, who: str = "bob") -> Deed:
@@ -394,6 +408,7 @@ CASES = (
     Case("dispute_open", claim_while_disputed),
     Case("not_claimable", claim_of_a_revoked_entry),
     Case("convicted", vote_by_a_convicted_validator),
+    Case("convicted", vote_shown_by_a_convicted_validator),
     Case("not_registered", stake(StakeAction.EXIT, who="eve")),
     Case("unfunded", stake(StakeAction.DEPOSIT, 10**15)),
     Case("not_exiting", stake(StakeAction.WITHDRAW)),

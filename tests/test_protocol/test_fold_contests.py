@@ -143,11 +143,16 @@ def test_the_weight_of_a_vote_is_what_the_last_seal_says_of_the_voter() -> None:
     world.collect_answers(task_id, ["bob"])
     world.reveal_answers(task_id, ["bob"])
     first, second = world.panel(task_id)[:2]
-    world.seal(world.vote(first, task_id, "bob", 80))
+    votes = [world.vote(first, task_id, "bob", 80)]
+    world.seal(*votes)
     # Registered in epoch 1, voting in epoch 8: seven idle days of one epoch each.
-    assert world.validation(task_id, first, "bob").weight == 1_000 * 9_316 // 10_000
     assert world.miner(first).last_active == 8
-    world.seal(world.vote(second, task_id, "bob", 80))
+    votes.append(world.vote(second, task_id, "bob", 80))
+    world.seal(votes[1])
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    world.seal(*map(world.show, votes))
+    # What it weighs is fixed by the commitment, however late the vote is shown.
+    assert world.validation(task_id, first, "bob").weight == 1_000 * 9_316 // 10_000
     assert world.validation(task_id, second, "bob").weight == 1_000 * 9_222 // 10_000
 
 

@@ -55,7 +55,7 @@ def test_a_task_lives_from_publication_to_the_last_claim() -> None:
         (TaskStatus.IN_PROGRESS, 3, Trigger.PARTICIPANT_ACTION),
         (TaskStatus.ANSWERS_SUBMITTED, 3, Trigger.PARTICIPANT_ACTION),
         (TaskStatus.UNDER_VALIDATION, 7, Trigger.PARTICIPANT_ACTION),
-        (TaskStatus.COMPLETED, 8, Trigger.VALIDATION_COMPLETE),
+        (TaskStatus.COMPLETED, 14, Trigger.VALIDATION_COMPLETE),
     ]
     assert all(move.tx is not None for move in task.lifecycle.transitions)
     statuses = [world.submission(task_id, who).status for who in SOLVERS]
@@ -115,8 +115,8 @@ def test_the_distribution_says_who_gets_what_and_when() -> None:
         (RewardRole.VALIDATOR, 0, 0),
         (RewardRole.VALIDATOR, 0, 0),
     ]
-    assert distribution.computed_at == 8
-    assert distribution.claimable_after == 8 + world.params.dispute_epochs
+    assert distribution.computed_at == 14
+    assert distribution.claimable_after == 14 + world.params.dispute_epochs
     assert all(entry.state is RewardState.CLAIMED for entry in distribution.entries)
     assert all(entry.claim_tx is not None for entry in distribution.entries)
     pool = world.task(task_id).pool

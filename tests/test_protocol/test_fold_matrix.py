@@ -7,7 +7,7 @@ import pytest
 from protocol.dispute_records import Choice
 from protocol.tables import DISPUTES, TASKS, dispute_key
 from protocol.transactions import SignedTransaction
-from tests.support.builders import a_dispute, a_hash
+from tests.support.builders import a_dispute, a_hash, a_vote
 from tests.support.court import (
     a_court,
     appeal,
@@ -52,6 +52,13 @@ def answers_submitted(world: World) -> bytes:
 def under_validation(world: World) -> bytes:
     task_id = answers_submitted(world)
     world.seal(world.reveal("bob", task_id))
+    return task_id
+
+
+def votes_open(world: World) -> bytes:
+    task_id = under_validation(world)
+    world.seal(world.vote(world.panel(task_id)[0], task_id, "bob", 80))
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
     return task_id
 
 
@@ -129,6 +136,12 @@ def vote(world: World, task_id: bytes) -> SignedTransaction:
     return world.vote(panel[-1] if panel else "vera", task_id, "bob", 80)
 
 
+def show(world: World, task_id: bytes) -> SignedTransaction:
+    panel = world.panel(task_id)
+    payload = a_vote(world.submission_id(task_id, "bob"), 80)
+    return world.sign(panel[0] if panel else "vera", "reveal_vote", payload, subject=task_id)
+
+
 def claim(world: World, task_id: bytes) -> SignedTransaction:
     task = world.task(task_id)
     if task.lifecycle.completed_at is None:
@@ -183,6 +196,7 @@ PHASES = (
     full_early,
     answers_submitted,
     under_validation,
+    votes_open,
     completed,
     settled,
     expired,
@@ -193,25 +207,44 @@ PHASES = (
     appealed,
     resolved,
 )
-TASK_ACTIONS = (cancel, answer, reveal, vote, claim)
+TASK_ACTIONS = (cancel, answer, reveal, vote, show, claim)
 COURT_ACTIONS = (objection, evidence, withdrawal, ballot, objection_again)
 ACTIONS = (*TASK_ACTIONS, *COURT_ACTIONS)
 CODES = """
-                   cancel       answer           reveal           vote            claim
-published          -            -                no_such_answer   no_such_answer  no_such_reward
-in_progress        wrong_phase  -                wrong_phase      wrong_phase     no_such_reward
-full_early         wrong_phase  task_full        too_early        wrong_phase     no_such_reward
-answers_submitted  wrong_phase  deadline_passed  -                wrong_phase     no_such_reward
-under_validation   wrong_phase  deadline_passed  wrong_phase      -               no_such_reward
-completed          wrong_phase  deadline_passed  deadline_passed  wrong_phase     not_claimable
-settled            wrong_phase  deadline_passed  deadline_passed  wrong_phase     -
-expired            wrong_phase  deadline_passed  no_such_answer   no_such_answer  no_such_reward
-cancelled          wrong_phase  wrong_phase      no_such_answer   no_such_answer  no_such_reward
-disputed           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
-in_court           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
-appealable         wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
-appealed           wrong_phase  deadline_passed  deadline_passed  wrong_phase     dispute_open
-resolved           wrong_phase  deadline_passed  deadline_passed  wrong_phase     not_claimable
+                   cancel       answer           reveal           vote
+published          -            -                no_such_answer   no_such_answer
+in_progress        wrong_phase  -                wrong_phase      wrong_phase
+full_early         wrong_phase  task_full        too_early        wrong_phase
+answers_submitted  wrong_phase  deadline_passed  -                wrong_phase
+under_validation   wrong_phase  deadline_passed  wrong_phase      -
+votes_open         wrong_phase  deadline_passed  deadline_passed  deadline_passed
+completed          wrong_phase  deadline_passed  deadline_passed  deadline_passed
+settled            wrong_phase  deadline_passed  deadline_passed  deadline_passed
+expired            wrong_phase  deadline_passed  no_such_answer   no_such_answer
+cancelled          wrong_phase  wrong_phase      no_such_answer   no_such_answer
+disputed           wrong_phase  deadline_passed  deadline_passed  deadline_passed
+in_court           wrong_phase  deadline_passed  deadline_passed  deadline_passed
+appealable         wrong_phase  deadline_passed  deadline_passed  deadline_passed
+appealed           wrong_phase  deadline_passed  deadline_passed  deadline_passed
+resolved           wrong_phase  deadline_passed  deadline_passed  deadline_passed
+"""
+REVEAL_CODES = """
+                   show             claim
+published          no_such_answer   no_such_reward
+in_progress        not_committed    no_such_reward
+full_early         not_committed    no_such_reward
+answers_submitted  not_committed    no_such_reward
+under_validation   not_committed    no_such_reward
+votes_open         -                no_such_reward
+completed          wrong_phase      not_claimable
+settled            deadline_passed  -
+expired            no_such_answer   no_such_reward
+cancelled          no_such_answer   no_such_reward
+disputed           wrong_phase      dispute_open
+in_court           wrong_phase      dispute_open
+appealable         deadline_passed  dispute_open
+appealed           deadline_passed  dispute_open
+resolved           deadline_passed  not_claimable
 """
 COURT_CODES = """
                   objection       evidence        withdrawal      ballot          objection_again
@@ -220,6 +253,7 @@ in_progress       wrong_phase     no_such_dispute no_such_dispute no_such_disput
 full_early        -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
 answers_submitted -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
 under_validation  -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
+votes_open        -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
 completed         -               no_such_dispute no_such_dispute no_such_dispute no_such_dispute
 settled           deadline_passed no_such_dispute no_such_dispute no_such_dispute no_such_dispute
 expired           wrong_phase     no_such_dispute no_such_dispute no_such_dispute no_such_dispute
@@ -235,7 +269,7 @@ resolved          -               dispute_closed  dispute_closed  dispute_closed
 def read_codes() -> dict[tuple[str, str], str | None]:
     """Return the code of each cell by (phase, action); None where the action applies."""
     cells = {}
-    for table in (CODES, COURT_CODES):
+    for table in (CODES, REVEAL_CODES, COURT_CODES):
         head, *rows = [line.split() for line in table.strip().splitlines()]
         for phase, *codes in rows:
             for action, code in zip(head, codes, strict=True):

@@ -93,10 +93,18 @@ def all_decided(world: World) -> bytes:
     return task_id
 
 
-def some_decided_in_time(world: World) -> bytes:
+def some_decided(world: World) -> bytes:
     task_id = under_validation(world, "bob", "carol")
     world.judge(task_id, {"bob": (80, 82, 78), "carol": (70,)})
-    world.pass_until(world.task(task_id).lifecycle.validation_deadline + 1)
+    return task_id
+
+
+def one_vote_never_shown(world: World) -> bytes:
+    task_id = under_validation(world, "bob")
+    votes = [world.vote(who, task_id, "bob", 80) for who in world.panel(task_id)]
+    world.seal(*votes)
+    world.seal(*map(world.show, votes[1:]))
+    world.pass_until(world.task(task_id).lifecycle.finalize_deadline + 1)
     return task_id
 
 
@@ -147,12 +155,12 @@ def test_a_move_is_made_and_recorded(ends: Ends) -> None:
     check_whole_state(world.view.rows)
 
 
-def test_the_end_of_the_validation_window_completes_with_what_is_decided() -> None:
+def test_once_all_votes_are_shown_a_task_completes_with_what_is_decided() -> None:
     world = a_world()
-    task_id = some_decided_in_time(world)
+    task_id = some_decided(world)
     task = world.task(task_id)
     assert task.status is At.COMPLETED
-    assert task.lifecycle.transitions[-1].tx is None
+    assert task.lifecycle.completed_at == task.lifecycle.validation_deadline + 1
     assert world.submission(task_id, "bob").status is SubmissionStatus.APPROVED
     undecided = world.submission(task_id, "carol")
     assert undecided.status is SubmissionStatus.REQUIRES_EXPERT_REVIEW
@@ -167,10 +175,11 @@ def test_a_late_quorum_completes_until_the_finalize_deadline() -> None:
     world = a_world()
     task_id = under_validation(world, "bob", "carol")
     times = world.task(task_id).lifecycle
+    votes = [world.vote(who, task_id, "bob", 80) for who in world.panel(task_id)[:3]]
+    world.seal(*votes)
     world.pass_until(times.finalize_deadline - 1)
     assert world.task(task_id).status is At.UNDER_VALIDATION
-    panel = world.panel(task_id)
-    last = [world.vote(who, task_id, "bob", 80) for who in panel[:3]]
+    last = [world.show(tx) for tx in votes]
     world.seal(*last)
     task = world.task(task_id)
     assert task.status is At.COMPLETED
@@ -192,11 +201,15 @@ def test_the_epoch_of_a_deadline_is_still_in_time() -> None:
     world.seal(reveal)
     assert world.epoch == times.reveal_deadline
     assert world.code_of(reveal) is None
-    world.pass_until(times.finalize_deadline - 1)
+    world.pass_until(times.validation_deadline - 1)
     votes = [world.vote(who, task_id, "bob", 80) for who in world.panel(task_id)[:3]]
     world.seal(*votes)
+    assert world.epoch == times.validation_deadline
+    world.pass_until(times.finalize_deadline - 1)
+    shown = [world.show(vote) for vote in votes]
+    world.seal(*shown)
     assert world.epoch == times.finalize_deadline
-    assert [world.code_of(vote) for vote in votes] == [None, None, None]
+    assert [world.code_of(tx) for tx in (*votes, *shown)] == [None] * 6
     assert world.task(task_id).status is At.COMPLETED
 
 
@@ -212,12 +225,17 @@ def test_every_window_stays_open_through_the_epoch_of_its_deadline() -> None:
     world.pass_until(times.reveal_deadline - 1)
     last_reveal = world.reveal("carol", task_id)
     world.seal(last_reveal)
-    world.judge(task_id, {"bob": (80, 80, 80)})
+    panel = world.panel(task_id)
+    votes = [world.vote(who, task_id, "bob", 80) for who in panel[:3]]
+    world.seal(*votes)
     world.pass_until(times.validation_deadline - 1)
-    last_vote = world.vote(world.panel(task_id)[0], task_id, "carol", 80)
+    last_vote = world.vote(panel[0], task_id, "carol", 80)
     world.seal(last_vote)
+    world.seal(*map(world.show, votes))
+    world.pass_until(times.finalize_deadline - 1)
     assert world.task(task_id).status is At.UNDER_VALIDATION
-    world.seal()
+    last_shown = world.show(last_vote)
+    world.seal(last_shown)
     task = world.task(task_id)
     assert (task.status, task.lifecycle.completed_at) == (At.COMPLETED, world.epoch)
     entry = world.entries_of(task_id, "bob")[0]
@@ -225,8 +243,9 @@ def test_every_window_stays_open_through_the_epoch_of_its_deadline() -> None:
     early_claim = world.claim("bob", task_id, entry)
     world.seal(early_claim)
     assert world.epoch == task.lifecycle.dispute_deadline
-    codes = [world.code_of(tx) for tx in (last_answer, last_reveal, last_vote, early_claim)]
-    assert codes == [None, None, None, "not_claimable"]
+    in_time = (last_answer, last_reveal, last_vote, last_shown)
+    assert [world.code_of(tx) for tx in in_time] == [None] * 4
+    assert world.code_of(early_claim) == "not_claimable"
 
 
 def test_an_answer_stays_hidden_through_the_last_epoch_in_which_it_could_be_copied() -> None:
@@ -250,11 +269,16 @@ def test_one_epoch_after_a_deadline_is_too_late() -> None:
     late_reveal = world.reveal("carol", task_id)
     world.seal(late_reveal)
     panel = world.panel(task_id)
-    world.pass_until(times.finalize_deadline)
+    vote = world.vote(panel[1], task_id, "bob", 80)
+    world.seal(vote)
+    world.pass_until(times.validation_deadline)
     late_vote = world.vote(panel[0], task_id, "bob", 80)
     world.seal(late_vote)
-    codes = [world.code_of(tx) for tx in (late, late_reveal, late_vote)]
-    assert codes == ["deadline_passed"] * 3
+    world.pass_until(times.finalize_deadline)
+    late_shown = world.show(vote)
+    world.seal(late_shown)
+    codes = [world.code_of(tx) for tx in (late, late_reveal, late_vote, late_shown)]
+    assert codes == ["deadline_passed"] * 4
 
 
 def test_all_votes_of_an_epoch_are_heard_before_the_verdict() -> None:
@@ -373,7 +397,9 @@ def test_what_an_answer_far_below_the_threshold_costs(score: int, lost: int) -> 
 
 
 @pytest.mark.parametrize(
-    "episode", [publish, *REACHED.values(), some_decided_in_time], ids=lambda one: one.__name__
+    "episode",
+    [publish, *REACHED.values(), some_decided, one_vote_never_shown],
+    ids=lambda one: one.__name__,
 )
 def test_an_open_task_ends_by_itself_with_no_actor(episode: Callable[[World], bytes]) -> None:
     world = a_world()

@@ -8,8 +8,10 @@ import pytest
 
 import protocol
 from protocol.closing import compute_archive_epochs
+from protocol.kinds.open_vote import OpenVote
+from protocol.records import RejectReason, Verdict
 from protocol.transactions import SignedTransaction
-from tests.support.builders import COIN, STAKE, VALIDATORS, a_hash, an_address
+from tests.support.builders import COIN, STAKE, VALIDATORS, a_hash, a_vote, an_address
 from tests.support.refusals import Case, Deed, check_refusal
 from tests.support.world import World
 from tests.test_protocol.test_change_refusals import CHANGE_CASES
@@ -224,6 +226,13 @@ def vote_before_validation(world: World) -> SignedTransaction:
     return world.vote("vera", revealable(world, "bob"), "bob", 80)
 
 
+def vote_for_all_to_see(world: World) -> SignedTransaction:
+    task_id = votable(world, "bob")
+    answer = world.submission_id(task_id, "bob")
+    payload = OpenVote(answer, Verdict.APPROVE, 80, RejectReason.NONE, "", STAKE // 2, 0)
+    return world.sign(world.panel(task_id)[0], "open_vote", payload, subject=task_id)
+
+
 def vote_after_the_verdict(world: World) -> SignedTransaction:
     task_id = completed(world)
     return world.vote(world.panel(task_id)[4], task_id, "bob", 10)
@@ -237,7 +246,7 @@ def vote_for_another_round(world: World) -> SignedTransaction:
 def late_vote(world: World) -> SignedTransaction:
     task_id = votable(world, "bob")
     panel = world.panel(task_id)
-    world.pass_until(world.task(task_id).lifecycle.finalize_deadline + 1)
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
     return world.vote(panel[0], task_id, "bob", 80)
 
 
@@ -264,6 +273,76 @@ def vote_on_an_answer_never_shown(world: World) -> SignedTransaction:
 def vote_with_small_stake(world: World) -> SignedTransaction:
     task_id = votable(world, "bob")
     return world.vote(world.panel(task_id)[0], task_id, "bob", 80, stake=STAKE // 2 - 1)
+
+
+def bound(world: World) -> tuple[bytes, SignedTransaction]:
+    """Return a task on which one of the panel has committed to a vote, and his commitment."""
+    task_id = votable(world, "bob")
+    vote = world.vote(world.panel(task_id)[0], task_id, "bob", 80)
+    world.seal(vote)
+    return task_id, vote
+
+
+def votes_open(world: World) -> tuple[bytes, SignedTransaction]:
+    """Return the same when votes can be shown."""
+    task_id, vote = bound(world)
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    return task_id, vote
+
+
+def shown_vote_of_nothing(world: World) -> SignedTransaction:
+    task_id = votable(world, "bob")
+    vote = a_vote(world.submission_id(task_id, "bob"), 80)
+    return world.sign(world.panel(task_id)[0], "reveal_vote", vote, subject=task_id)
+
+
+def shown_vote_while_others_commit(world: World) -> SignedTransaction:
+    return world.show(bound(world)[1])
+
+
+def shown_vote_in_the_last_epoch_for_commitments(world: World) -> SignedTransaction:
+    task_id, vote = bound(world)
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline - 1)
+    return world.show(vote)
+
+
+def shown_vote_with_another_salt(world: World) -> SignedTransaction:
+    return world.show(votes_open(world)[1], salt=bytes(32))
+
+
+def shown_vote_with_another_score(world: World) -> SignedTransaction:
+    return world.show(votes_open(world)[1], score=81)
+
+
+def shown_vote_with_other_words(world: World) -> SignedTransaction:
+    return world.show(votes_open(world)[1], reasoning="on second thoughts")
+
+
+def shown_vote_of_another(world: World) -> SignedTransaction:
+    """The commitment of one, copied by another, and opened by him with what the first showed."""
+    task_id = votable(world, "bob")
+    first, second = world.panel(task_id)[:2]
+    original = world.vote(first, task_id, "bob", 80)
+    stolen = original.payload.commitment
+    copied = world.sign(second, "validate_answer", original.payload, subject=task_id)
+    world.seal(original, copied)
+    assert copied.payload.commitment == stolen
+    assert world.rulings == {}
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    world.seal(world.show(original))
+    return world.show(copied)
+
+
+def second_shown_vote(world: World) -> SignedTransaction:
+    _, vote = votes_open(world)
+    world.seal(world.show(vote))
+    return world.show(vote)
+
+
+def late_shown_vote(world: World) -> SignedTransaction:
+    task_id, vote = votes_open(world)
+    world.pass_until(world.task(task_id).lifecycle.finalize_deadline)
+    return world.show(vote)
 
 
 def claim_on_nothing(world: World) -> SignedTransaction:
@@ -338,13 +417,24 @@ CASES = (
     Case("self_validation", vote_by_the_publisher),
     Case("not_registered", vote_by_a_stranger),
     Case("wrong_role", vote_by_a_solver),
-    Case("wrong_phase", vote_after_the_verdict, loses=True),
+    Case("deadline_passed", vote_after_the_verdict),
+    Case("wrong_phase", vote_before_validation),
     Case("wrong_round", vote_for_another_round),
     Case("deadline_passed", late_vote),
     Case("not_on_panel", vote_from_outside_the_panel),
     Case("already_validated", second_vote, loses=True),
     Case("not_under_review", vote_on_an_answer_never_shown),
     Case("stake_too_small", vote_with_small_stake),
+    Case("open_vote", vote_for_all_to_see),
+    Case("not_committed", shown_vote_of_nothing),
+    Case("too_early", shown_vote_while_others_commit),
+    Case("too_early", shown_vote_in_the_last_epoch_for_commitments),
+    Case("wrong_opening", shown_vote_with_another_salt),
+    Case("wrong_opening", shown_vote_with_another_score),
+    Case("wrong_opening", shown_vote_with_other_words),
+    Case("wrong_opening", shown_vote_of_another),
+    Case("already_revealed", second_shown_vote, loses=True),
+    Case("deadline_passed", late_shown_vote),
     Case("no_such_task", claim_on_nothing),
     Case("no_such_reward", claim_before_completion),
     Case("no_such_reward", claim_of_no_entry),

@@ -15,6 +15,7 @@ from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.open_vote import OpenVote
 from protocol.kinds.vote_change import VoteChange
 from protocol.kinds.withdraw_dispute import WithdrawDispute
 from protocol.records import RejectReason, Verdict
@@ -28,12 +29,14 @@ from protocol.task_types import (
 )
 from protocol.transactions import Header, sign_transaction
 from tests.support.builders import (
+    STAKE,
     a_hash,
     a_registration,
     a_reveal,
     a_signer,
     a_task,
     a_vote,
+    a_vote_commitment,
     an_address,
     an_answer,
 )
@@ -44,6 +47,7 @@ WORLD = World()
 NETWORK = WORLD.network
 TASK = a_hash("a task")
 ANSWER = a_hash("an answer")
+PLEDGE = a_vote_commitment(NETWORK, "bob", a_vote(ANSWER, 80))
 CHANGE = Change(100, SetParameter("epoch_ms", (5_000,)))
 CHANGE_ID = compute_change_id(NETWORK, CHANGE)
 
@@ -93,14 +97,15 @@ CASES = (
     ),
     Case("submit_answer", an_answer(NETWORK, TASK, "bob", commitment=bytes(32)), "bad_commitment"),
     Case("reveal_answer", a_reveal(NETWORK, TASK, "bob", content=b"another"), "wrong_content"),
-    Case("validate_answer", a_vote(ANSWER, 80, verdict=Verdict.ABSTAIN), "bad_score"),
+    Case("validate_answer", replace(PLEDGE, commitment=bytes(32)), "bad_commitment"),
+    Case("reveal_vote", a_vote(ANSWER, 80, verdict=Verdict.ABSTAIN), "bad_score"),
     Case(
-        "validate_answer",
+        "reveal_vote",
         a_vote(ANSWER, 80, verdict=Verdict.REJECT, reason=RejectReason.OFF_TOPIC),
         "bad_score",
     ),
-    Case("validate_answer", a_vote(ANSWER, 0, verdict=Verdict.REJECT), "bad_reason"),
-    Case("validate_answer", a_vote(ANSWER, 80, reason=RejectReason.OFF_TOPIC), "bad_reason"),
+    Case("reveal_vote", a_vote(ANSWER, 0, verdict=Verdict.REJECT), "bad_reason"),
+    Case("reveal_vote", a_vote(ANSWER, 80, reason=RejectReason.OFF_TOPIC), "bad_reason"),
     Case("open_dispute", a_dispute_opening(evidence=()), "bad_evidence"),
     Case("open_dispute", a_dispute_opening(evidence=(EXHIBIT, EXHIBIT)), "bad_evidence"),
     Case("vote_dispute", a_judgment(ANSWER, Choice.SPLIT), "bad_share"),
@@ -127,7 +132,9 @@ SOUND: dict[str, Any] = {
     "cancel_task": CancelTask(""),
     "submit_answer": an_answer(NETWORK, TASK, "bob"),
     "reveal_answer": a_reveal(NETWORK, TASK, "bob"),
-    "validate_answer": a_vote(ANSWER, 80),
+    "validate_answer": PLEDGE,
+    "reveal_vote": a_vote(ANSWER, 80),
+    "open_vote": OpenVote(ANSWER, Verdict.APPROVE, 80, RejectReason.NONE, "", STAKE // 2, 0),
     "claim_reward": ClaimReward(a_hash("an entry"), 0),
     "open_dispute": a_dispute_opening(),
     "add_evidence": AddEvidence(ANSWER, EvidenceType.PRIOR_ART, a_hash("proof")),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from protocol import disputes, fold, kinds
-from protocol.kinds import claim_reward, reveal_answer, submit_answer, validate_answer
+from protocol.kinds import claim_reward, reveal_answer, reveal_vote, submit_answer, validate_answer
 from protocol.phases import TaskStatus
 from protocol.transactions import SignedTransaction
 from tests.support.defences import remove_check
@@ -48,6 +48,14 @@ def anybody_may_judge(patch: Patch) -> None:
     remove_check(patch, validate_answer._apply, "not_on_panel")
 
 
+def a_vote_may_be_shown_too_early(patch: Patch) -> None:
+    remove_check(patch, reveal_vote._apply, "too_early")
+
+
+def a_vote_may_be_another_than_committed_to(patch: Patch) -> None:
+    remove_check(patch, reveal_vote._apply, "wrong_opening")
+
+
 def the_order_of_arrival_counts(patch: Patch) -> None:
     def order(tx: SignedTransaction, beacon: bytes | None) -> tuple[int, bytes]:
         return kinds.BY_CODE[tx.header.kind].stage, b""
@@ -60,11 +68,14 @@ def a_dispute_waits_for_its_court_for_ever(patch: Patch) -> None:
 
 
 LOSSES: dict[Callable[[Patch], None], str] = {
-    a_claim_may_come_from_another: "somebody else's entry",
+    # By the publisher, of whom no note is taken as of a miner, or by anybody else.
+    a_claim_may_come_from_another: "who is no miner|somebody else's entry",
     a_claim_may_come_too_early: "rewards_open_when_the_task_settles",
     an_answer_may_be_shown_too_early: "reveals .* and it was not refused",
     a_place_may_be_taken_twice: "places_are_taken_once",
-    anybody_may_judge: "gives .* and it was not refused",
+    anybody_may_judge: "will give .* and it was not refused",
+    a_vote_may_be_shown_too_early: "a_vote_is_bound_before_any_is_shown",
+    a_vote_may_be_another_than_committed_to: "gives .* and it was not refused",
     the_order_of_arrival_counts: "another order",
     a_dispute_waits_for_its_court_for_ever: "stuck",
 }

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from protocol.invariants import ALL
-from protocol.phases import MinerStatus, RewardState, SubmissionStatus, TaskStatus, Trigger
+from protocol.phases import (
+    MinerStatus,
+    RewardState,
+    SubmissionStatus,
+    TaskStatus,
+    Trigger,
+    VoteState,
+)
 from protocol.records import Participant
 from protocol.scene import Scene
 from protocol.tables import (
@@ -19,6 +26,8 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
+    Table,
     reward_key,
 )
 from tests.support.builders import an_address
@@ -78,6 +87,27 @@ def answer(who: str, **fields: Any) -> Callable[[Stage], None]:
 
 def vote(**fields: Any) -> Callable[[Stage], None]:
     return lambda stage: stage.change(VALIDATIONS, stage.vote, **fields)
+
+
+def shown(**fields: Any) -> Callable[[Stage], None]:
+    """Change the commitment to the vote that was shown."""
+    return lambda stage: stage.change(VOTE_COMMITMENTS, stage.vote, **fields)
+
+
+def hidden(**fields: Any) -> Callable[[Stage], None]:
+    """Change the commitment to a vote that was not shown yet."""
+    return lambda stage: stage.change(VOTE_COMMITMENTS, stage.vote_of(stage.silent), **fields)
+
+
+def new_row(table: Table[Any], **fields: Any) -> Callable[[Stage], None]:
+    """Add a vote, or a commitment to one, of somebody of the panel who has none."""
+
+    def deed(stage: Stage) -> None:
+        fields["validator"] = an_address(stage.idle)
+        row = replace(stage.rows[(table.name, stage.vote)], **fields)
+        stage.rows[(table.name, stage.vote_of(stage.idle))] = row
+
+    return deed
 
 
 def account(**fields: Any) -> Callable[[Stage], None]:
@@ -197,8 +227,21 @@ BREACHES = (
         task(lambda stage: {"panel": (an_address("carol"),)}),
     ),
     Breach("nobody_judges_his_own", "a panel of 2", task(lambda _: {"panel": (LATE, EARLY)})),
+    *(
+        Breach("a_commitment_shows_what_its_state_says", says, deed)
+        for says, deed in (
+            ("under another key", hidden(round=1)),
+            ("to no answer", hidden(submission_id=EARLY)),
+            ("to no answer", hidden(task_id=EARLY)),
+            ("by a party", hidden(validator=an_address("carol"))),
+            ("without its vote", shown(reveal_tx=EARLY)),
+            ("committed, but not shown so", hidden(reveal_tx=EARLY)),
+            ("revealed, 1 nano still locked", shown(stake=1)),
+        )
+    ),
     Breach("a_closed_task_holds_no_stake", "answer", drop_task),
     Breach("a_closed_task_holds_no_stake", "vote", drop_task),
+    Breach("a_closed_task_holds_no_stake", "commitment", drop_task),
     Breach(
         "a_closed_task_holds_no_stake",
         "task",
@@ -232,6 +275,20 @@ BREACHES = (
     Breach("an_answer_keeps_its_commitment", "forfeited", answer("carol", forfeited=1)),
     Breach("an_answer_keeps_its_commitment", "forfeited", answer("carol", stake=1 << 40)),
     Breach("an_answer_keeps_its_commitment", "taken away", answer("carol", votes=())),
+    Breach("a_vote_is_bound_before_any_is_shown", "without its", new_row(VALIDATIONS)),
+    Breach("a_vote_is_bound_before_any_is_shown", "too early", new_row(VALIDATIONS, voted_at=9)),
+    Breach(
+        "a_vote_is_bound_before_any_is_shown",
+        "too late",
+        new_row(VOTE_COMMITMENTS, committed_at=99),
+    ),
+    Breach(
+        "a_commitment_takes_legal_steps",
+        "revealed to not_revealed",
+        shown(state=VoteState.NOT_REVEALED),
+    ),
+    Breach("a_commitment_takes_legal_steps", "to another vote", hidden(weight=1)),
+    Breach("a_commitment_takes_legal_steps", "forfeited", hidden(forfeited=1)),
     Breach("a_vote_is_cast_once", "its stake grew", vote(stake=1 << 40)),
     Breach("an_entry_is_claimed_once", "divided anew", reward(computed_at=1)),
     Breach("an_entry_is_claimed_once", "its entries changed", reward(entries=())),

@@ -12,7 +12,14 @@ from protocol.invariants_changes import CHANGE_ROW_RULES, CHANGE_STEP_RULES
 from protocol.invariants_disputes import DISPUTE_ROW_RULES, DISPUTE_STEP_RULES
 from protocol.invariants_rows import ROW_RULES
 from protocol.invariants_steps import STEP_RULES
-from protocol.phases import MinerStatus, RewardState, SubmissionStatus, TaskStatus, Trigger
+from protocol.phases import (
+    MinerStatus,
+    RewardState,
+    SubmissionStatus,
+    TaskStatus,
+    Trigger,
+    VoteState,
+)
 from protocol.records import Transition
 from protocol.scene import Scene
 from protocol.tables import (
@@ -25,6 +32,7 @@ from protocol.tables import (
     SUBMISSIONS,
     TASKS,
     VALIDATIONS,
+    VOTE_COMMITMENTS,
     reward_key,
 )
 from tests.support.builders import an_address
@@ -77,6 +85,10 @@ def nobody_judges_his_own(stage: Stage) -> None:
     stage.change(VALIDATIONS, stage.vote, validator=an_address("alice"))
 
 
+def a_commitment_shows_what_its_state_says(stage: Stage) -> None:
+    stage.change(VOTE_COMMITMENTS, stage.vote_of(stage.silent), state=VoteState.REVEALED)
+
+
 def a_closed_task_holds_no_stake(stage: Stage) -> None:
     stage.change(SUBMISSIONS, stage.world.submission_id(stage.done, "bob"), stake=1)
 
@@ -101,6 +113,15 @@ def what_was_agreed_stays(stage: Stage) -> None:
 
 def an_answer_keeps_its_commitment(stage: Stage) -> None:
     stage.change(SUBMISSIONS, stage.answer("carol"), commitment=bytes(32))
+
+
+def a_vote_is_bound_before_any_is_shown(stage: Stage) -> None:
+    copied = stage.rows[(VALIDATIONS.name, stage.vote)]
+    stage.rows[(VALIDATIONS.name, stage.vote_of(stage.idle))] = copied
+
+
+def a_commitment_takes_legal_steps(stage: Stage) -> None:
+    stage.change(VOTE_COMMITMENTS, stage.vote_of(stage.silent), commitment=bytes(32))
 
 
 def a_vote_is_cast_once(stage: Stage) -> None:
@@ -149,12 +170,15 @@ BREACHES: dict[str, Callable[[Stage], None]] = {
         places_are_taken_once,
         every_answer_has_its_place,
         nobody_judges_his_own,
+        a_commitment_shows_what_its_state_says,
         a_closed_task_holds_no_stake,
         a_reputation_stays_in_its_range,
         no_account_is_overdrawn,
         nothing_is_removed,
         what_was_agreed_stays,
         an_answer_keeps_its_commitment,
+        a_vote_is_bound_before_any_is_shown,
+        a_commitment_takes_legal_steps,
         a_vote_is_cast_once,
         an_entry_is_claimed_once,
         a_disputed_task_pays_nothing,

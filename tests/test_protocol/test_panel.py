@@ -2,9 +2,13 @@
 
 from collections import Counter
 
+import pytest
+
+from protocol.invariants import check_whole_state
 from protocol.phases import TaskStatus as At
 from protocol.records import ROLE_SOLVER, ROLE_VALIDATOR
 from tests.support.builders import CAST, SOLVERS, a_genesis, an_address
+from tests.support.court import a_court
 from tests.support.world import World
 
 
@@ -86,3 +90,34 @@ def test_a_suspended_validator_is_on_no_panel() -> None:
     task_id = under_validation(world, "bob")
     assert "vera" not in world.panel(task_id)
     assert len(world.panel(task_id)) == 4
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_divided"),
+    [((80, 80, 80, 80, 80), False), ((80, 80, 80, 87, 73), False), ((80, 80, 80, 80, 72), True)],
+)
+def test_a_divided_panel_is_joined_by_others_before_anything_is_decided(
+    scores: tuple[int, ...], is_divided: bool
+) -> None:
+    world = a_court()
+    task_id = under_validation(world, "bob")
+    first = set(world.panel(task_id))
+    world.judge(task_id, {"bob": scores})
+    task, panel = world.task(task_id), set(world.panel(task_id))
+    assert task.status is (At.UNDER_VALIDATION if is_divided else At.COMPLETED)
+    assert panel >= first
+    assert len(panel) == (20 if is_divided else 5)
+    assert {"alice", "bob"}.isdisjoint(panel)
+    if is_divided:
+        world.pass_until(task.lifecycle.finalize_deadline + 1)
+        # The others said nothing, so there is nothing more to decide with.
+        assert world.task(task_id).status is At.COMPLETED
+        assert len(world.panel(task_id)) == 20
+    check_whole_state(world.view.rows)
+
+
+def test_a_divided_panel_decides_where_there_is_nobody_else() -> None:
+    world = a_world()
+    task_id = under_validation(world, "bob")
+    world.judge(task_id, {"bob": (80, 80, 80, 80, 60)})
+    assert world.task(task_id).status is At.COMPLETED

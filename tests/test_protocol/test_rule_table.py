@@ -17,6 +17,7 @@ too early. No kind takes an answer back, so T5 is in the table of moves and nowh
 | T7 | test_fold_moves.reveal_window_ends | test_fold_moves.test_every_window_stays_open_through_the_epoch_of_its_deadline |
 | T8 | test_fold_moves.nothing_revealed | test_fold_refusals.late_reveal |
 | T9 | test_fold_moves.test_the_epoch_of_a_deadline_is_still_in_time | test_fold_refusals.vote_from_outside_the_panel |
+| T9' | test_fold_moves.test_once_all_votes_are_shown_a_task_completes_with_what_is_decided | test_fold_refusals.shown_vote_while_others_commit |
 | T10 | test_fold_moves.all_decided | test_fold_moves.test_all_votes_of_an_epoch_are_heard_before_the_verdict |
 | T11 | test_fold_moves.no_quorum | test_fold_moves.test_at_the_very_end_a_majority_of_the_panel_decides_whatever_was_asked_for |
 | T12 | test_dispute_moves.test_an_objection_interrupts_a_task | test_dispute_refusals.objection_to_an_open_offer |

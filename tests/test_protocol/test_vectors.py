@@ -26,10 +26,13 @@ from protocol.kinds.add_evidence import AddEvidence
 from protocol.kinds.adjust_stake import AdjustStake, StakeAction
 from protocol.kinds.cancel_task import CancelTask
 from protocol.kinds.claim_reward import ClaimReward
+from protocol.kinds.open_vote import OpenVote
 from protocol.kinds.vote_change import VoteChange
 from protocol.kinds.withdraw_dispute import WithdrawDispute
+from protocol.records import RejectReason, Verdict
 from protocol.transactions import SignedTransaction
 from tests.support.builders import (
+    STAKE,
     a_hash,
     a_registration,
     a_rejection,
@@ -37,6 +40,7 @@ from tests.support.builders import (
     a_seed,
     a_task,
     a_vote,
+    a_vote_commitment,
     an_answer,
 )
 from tests.support.court import a_dispute_opening, a_judgment, a_report, an_appeal
@@ -69,7 +73,13 @@ def build_payloads(network: bytes) -> dict[str, list[Any]]:
             a_reveal(network, TASK, "alice"),
             a_reveal(network, TASK, "alice", content=None),
         ],
-        "validate_answer": [a_vote(ANSWER, 85), a_vote(ANSWER, None), a_rejection(ANSWER)],
+        "validate_answer": [a_vote_commitment(network, "alice", a_vote(ANSWER, 85))],
+        "reveal_vote": [a_vote(ANSWER, 85), a_vote(ANSWER, None), a_rejection(ANSWER)],
+        "open_vote": [
+            OpenVote(ANSWER, Verdict.APPROVE, 85, RejectReason.NONE, "", STAKE // 2, 0),
+            OpenVote(ANSWER, Verdict.ABSTAIN, 0, RejectReason.NONE, "", STAKE // 2, 0),
+            OpenVote(ANSWER, Verdict.REJECT, 0, RejectReason.INCORRECT_ANSWER, "", STAKE // 2, 0),
+        ],
         "claim_reward": [ClaimReward(a_hash("an entry"), 1)],
         "open_dispute": [
             a_dispute_opening(),

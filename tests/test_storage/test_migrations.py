@@ -28,6 +28,7 @@ ADDED = {
     "tombstones": 3,
     "fraud_reports": 4,
     **dict.fromkeys(("changes", "charters", "licences"), 5),
+    "ai_vote_commitments": 6,
 }
 """Tables by the schema that added them."""
 OLD_SCHEMAS = range(1, SCHEMA)
@@ -208,6 +209,13 @@ def test_no_schema_names_a_release_that_is_still_to_come() -> None:
 
 def test_a_salvage_of_an_old_database_keeps_its_blobs(tmp_path: Path) -> None:
     make_old_folder(tmp_path / "db")
+    # Its seals are not replayed: by the rules of then, votes were open, and they were counted.
+    damage = Batch()
+    engine = RocksEngine(tmp_path / "db", network=a_genesis().network)
+    for key, _ in engine.scan("seals"):
+        damage.delete("seals", key)
+    engine.write(damage, sync=True)
+    engine.close()
     store = salvage(tmp_path / "db", a_genesis()).store
     assert read_schema(store.engine) == SCHEMA
     for size, data in zip(BLOB_SIZES, make_blobs(), strict=True):

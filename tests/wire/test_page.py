@@ -76,10 +76,12 @@ async def test_the_page_shows_a_devnet_and_its_buttons_work(tmp_path: Path) -> N
         await wait_for_faults(cluster, [])
         await page.wait("document.querySelectorAll('#topology .link').length === 3")
 
+        # One deed after the other: while one is under way the buttons rest.
+        await page.wait("document.querySelector('#kill-n2').disabled === false")
         await page.evaluate("document.querySelector('#kill-n2').click()")
-        await page.wait("document.querySelector('#restart-n2') !== null")
-        await page.wait("document.querySelector('#kill-n2') === null")
-        await page.evaluate("document.querySelector('#restart-n2').click()")
+        await page.wait("document.querySelector('#start-n2')?.disabled === false")
+        assert await page.evaluate("document.querySelector('#kill-n2')") is None
+        await page.evaluate("document.querySelector('#start-n2').click()")
         await page.wait("document.querySelector('#kill-n2') !== null")
         await wait_for_faults(cluster, [])
 

@@ -20,7 +20,9 @@ from tests.support.builders import (
     VALIDATORS,
     a_registration,
     a_vote,
+    a_vote_commitment,
     an_address,
+    name_of,
 )
 from tests.support.processes import LightAccount, NodeProcess, a_quick_genesis
 
@@ -84,7 +86,12 @@ async def test_a_task_goes_from_one_node_through_another_to_a_claimed_reward(
     assert b"functions" in bytes.fromhex(content.removeprefix("0x"))
     vote = a_vote(bytes.fromhex(answer["submission_id"]), 95)
     for juror in jury:
-        juror.submit("validate_answer", vote, bytes.fromhex(task_id))
+        bound = a_vote_commitment(genesis.network, name_of(juror.signer.address), vote)
+        juror.submit("validate_answer", bound, bytes.fromhex(task_id))
+    # When all of them are bound votes open, long before the end of the window.
+    await bob.wait(lambda: are_votes_open(bob, task_id))
+    for juror in jury:
+        juror.submit("reveal_vote", vote, bytes.fromhex(task_id))
     await bob.wait(lambda: sealed_status() == "completed")
 
     def states() -> set[str]:
@@ -99,6 +106,11 @@ async def test_a_task_goes_from_one_node_through_another_to_a_claimed_reward(
         assert (report["ok"], report["broken"]) == (True, [])
     assert await bob.end() == Exit.OK
     assert await alice.end() == Exit.OK
+
+
+def are_votes_open(through: NodeProcess, task_id: str) -> bool:
+    deadline = through.call("task_get", task_id=task_id)["validation_deadline"]
+    return bool(through.call("state_root")["epoch"] >= deadline)
 
 
 def is_final_miner(through: NodeProcess, address: str) -> bool:

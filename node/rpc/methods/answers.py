@@ -7,10 +7,12 @@ from node.peer import Peer
 from node.rpc.errors import not_found
 from node.rpc.method import CURSOR, LIMIT, Method, Param, read_id
 from node.rpc.pages import build_table_page, show_as_of
-from node.rpc.views import show_data, show_submission, show_validation
+from node.rpc.views import Vote, show_data, show_submission, show_vote
 from protocol.kinds.reveal_answer import REVEAL_ANSWER
 from protocol.records import Submission
-from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS, validation_key
+from protocol.tables import SUBMISSIONS, VALIDATIONS, VOTE_COMMITMENTS, Table
+from protocol.view import RowReader
+from storage.keys import prefix_end
 from storage.queries import Page
 
 
@@ -28,17 +30,21 @@ def get_answer(peer: Peer, *, submission_id: bytes) -> dict[str, Any]:
 
 
 def show_votes(peer: Peer, submission: Submission) -> list[dict[str, Any]]:
-    """Return the votes on an answer, those of all rounds."""
-    state = peer.state
-    task = state.open.get(TASKS, submission.task_id)
-    shown = []
-    for validator in submission.votes:
-        for round_ in range(task.lifecycle.round + 1 if task else 1):
-            key = validation_key(submission.submission_id, validator, round_)
-            vote = state.open.get(VALIDATIONS, key)
-            if vote is not None:
-                shown.append(show_validation(vote, state.store.view.get(VALIDATIONS, key)))
-    return shown
+    """Return the votes on an answer, those of all rounds; of hidden ones, that there are some."""
+    state, first = peer.state, submission.submission_id
+    keys: set[bytes] = set()
+    tables: tuple[Table[Any], ...] = (VOTE_COMMITMENTS, VALIDATIONS)
+    for table in tables:
+        keys.update(key for key, _ in state.store.rows.scan(table, first, prefix_end(first)))
+        keys.update(key for key in state.open.rows(table) if key.startswith(first))
+    return [
+        show_vote(*(_read_vote(view, key) for view in (state.open, state.store.view)))
+        for key in sorted(keys)
+    ]
+
+
+def _read_vote(rows: RowReader, key: bytes) -> Vote:
+    return Vote(rows.get(VOTE_COMMITMENTS, key), rows.get(VALIDATIONS, key))
 
 
 def list_answers(
