@@ -8,6 +8,7 @@ from typing import Any
 from devnet.errors import DevnetError
 from devnet.founding import make_manifest
 from devnet.functions import judge, solve_or_echo, write_command
+from devnet.genesis import SEED_MAX
 from devnet.manifests.reader import ENDING, load_manifest
 from devnet.manifests.tables import (
     MINER,
@@ -53,6 +54,8 @@ def make_cast(given: Mapping[str, Any], provider: str, seed: int, folder: Path) 
         others = sorted(given.keys() - {"manifest", "seed"})
         if others:
             raise DevnetError("bad_mark", f"manifest with {others[0]}", "the manifest alone")
+        if not 0 <= seed <= SEED_MAX:
+            raise DevnetError("bad_seed", seed, f"0 to {SEED_MAX}")
         name = given["manifest"]
         is_path = name.endswith(ENDING) or "/" in name
         manifest = load_manifest(str(folder / name) if is_path else name)

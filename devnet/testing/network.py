@@ -340,4 +340,4 @@ class Network:
         await self.holds("converged", within=within)
 
     def _tell(self, line: str) -> None:
-        print(f"{trio.current_time():7.1f}  {line}")
+        print(line)

@@ -21,7 +21,7 @@ from devnet.manifests.tables import SIM
 from devnet.provider import Provider
 from devnet.session import STOP_S
 from devnet.sim.scheduler import run_seeded
-from devnet.testing.cast import make_cast
+from devnet.testing.cast import check_arguments, make_cast
 from devnet.testing.failure import describe_network
 from devnet.testing.faulty_peer import Answer, FaultyPeer, hold, open_peer, read_status
 from devnet.testing.network import Network
@@ -90,7 +90,7 @@ class DevnetRun:
             BaseException: what the test raises.
         """
         __tracebackhide__ = True
-        self._networks = []
+        self._networks, self._faulty_peers = [], 0
 
         async def live() -> Any:
             __tracebackhide__ = True
@@ -112,7 +112,8 @@ class DevnetRun:
         Raises:
             DevnetError: as `make_cast`, `found` and `Network.start`.
         """
-        seed = int(given.get("seed", self._seed + len(self._networks)))
+        check_arguments(given)
+        seed = given.get("seed", self._seed + len(self._networks))
         manifest = make_cast(given, self._provider, seed, self._folder)
         network = Network(self._hold(found(self._make_root() / "net", manifest)))
         self._networks.append(network)

@@ -90,6 +90,7 @@ def test_one_seed_is_one_run(pytester: pytest.Pytester) -> None:
         ("sealers=6", "bad_sealers*"),
         ("params={'epoch': 1}", "unknown_param: found epoch*"),
         ("manifest='three', nodes=3", "found manifest with nodes, wanted the manifest alone"),
+        ("manifest='three', seed=1 << 53", "bad_seed*"),
         ("manifest='thre'", "no_manifest*did you mean three*"),
         ("manifest='nets/none.toml'", "no_manifest*nets/none.toml*"),
     ],
