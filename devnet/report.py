@@ -3,6 +3,7 @@
 Everything fits 80 columns; what a peer or publisher may have chosen is never shown as markup.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
@@ -150,6 +151,17 @@ def render_report(
     if ledger is not None:
         parts += [render_ledger(ledger), ""]
     return Group(*parts, render_verdicts(verdicts))
+
+
+def explain_kept(devnet: Devnet) -> list[str]:
+    """Return the commands for looking at a devnet that was left running."""
+    where = f"--dir {shlex.quote(str(devnet.root))}"
+    return [
+        "It is still running:",
+        f"  minesync devnet status {where}",
+        f"  minesync devnet logs {where}",
+        f"  minesync devnet down {where}",
+    ]
 
 
 def _name(status: str) -> str:

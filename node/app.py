@@ -17,6 +17,7 @@ from node.config import MIB, Config, P2pConfig
 from node.diary_file import DiaryFile
 from node.disk_watch import ReadFree
 from node.high_water import HighWater
+from node.network import name_topic
 from node.paths import DataPaths
 from node.peer import Peer
 from node.roles.answer_box import open_answer_box
@@ -150,7 +151,7 @@ def choose_read_free(config: Config, paths: DataPaths) -> ReadFree | None:
 def choose_transport(config: Config, genesis: Genesis, identity_seed: bytes) -> OpenTransport:
     """Return what joins the network as the configuration says."""
     limits = build_limits(config.p2p)
-    topic = f"minesync/{genesis.network.hex()}"
+    topic = name_topic(genesis)
 
     def open_transport(validate: GossipValidator) -> AbstractAsyncContextManager[Transport]:
         return open_libp2p_transport(

@@ -42,6 +42,11 @@ def read_genesis(path: Path) -> Genesis:
         raise GenesisError("genesis_malformed", found, "a genesis file, whole") from error
 
 
+def name_topic(genesis: Genesis) -> str:
+    """Return the topic on which the nodes of a network gossip."""
+    return f"minesync/{genesis.network.hex()}"
+
+
 def check_network_name(name: str) -> None:
     """Check that a new network can bear a name.
 

@@ -21,7 +21,7 @@ from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.reader import load_manifest
 from devnet.manifests.tables import ALWAYS, NEVER, PROCESS, PROVIDERS, Manifest
 from devnet.provider import Provider
-from devnet.report import render_verdicts
+from devnet.report import explain_kept, render_verdicts
 from devnet.run_record import record_run
 from devnet.run_report import write_reports
 from devnet.scenario import Play, Tell, play_all
@@ -179,15 +179,9 @@ async def _play(provider: Provider, tell: Tell, report: Path | None) -> list[Ver
 
 
 def _explain_failure(devnet: Devnet, manifest: str, *, is_kept: bool) -> list[str]:
-    where = f"--dir {shlex.quote(str(devnet.root))}"
-    if not is_kept:
-        again = f"minesync devnet run {shlex.quote(manifest)} --seed {devnet.roster.seed}"
-        again += f" --provider {devnet.roster.provider}"
-        return ["", f"again: {again} --reset {where}", f"what happened: {devnet.events_path}"]
-    return [
-        "",
-        "It is still running:",
-        f"  minesync devnet status {where}",
-        f"  minesync devnet logs {where}",
-        f"  minesync devnet down {where}",
-    ]
+    if is_kept:
+        return ["", *explain_kept(devnet)]
+    again = f"minesync devnet run {shlex.quote(manifest)} --seed {devnet.roster.seed}"
+    again += f" --provider {devnet.roster.provider} --reset"
+    again += f" --dir {shlex.quote(str(devnet.root))}"
+    return ["", f"again: {again}", f"what happened: {devnet.events_path}"]

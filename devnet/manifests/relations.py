@@ -6,6 +6,7 @@ from pathlib import Path
 
 from devnet.conditions import ANY, list_leaves, parse_condition
 from devnet.errors import DevnetError
+from devnet.functions import is_function
 from devnet.genesis import make_params
 from devnet.groups import parse_groups
 from devnet.manifests.lineup import Lineup, line_up, make_rule, name_members
@@ -147,7 +148,11 @@ class _Checker:
             if key in SET_BY_DEVNET:
                 raise self._error(f"{place} config", key, SET_BY_DEVNET[key])
         if self._manifest.devnet.provider == SIM:
-            real = [key for key in own.config if key.startswith(REAL_ONLY)]
+            real = [
+                key
+                for key, value in own.config.items()
+                if key.startswith(REAL_ONLY) and not is_function(str(value))
+            ]
             real += [key for key in ("exe", "env") if getattr(own, key)]
             if real:
                 raise self._error(place, real[0], "provider = process, where it means something")

@@ -60,6 +60,9 @@ class VirtualCluster:
     Args:
         devnet: its directory; its events get virtual time.
         nursery: in which the nodes live.
+
+    Attributes:
+        network: on which they meet.
     """
 
     def __init__(self, devnet: Devnet, nursery: trio.Nursery) -> None:
@@ -67,7 +70,7 @@ class VirtualCluster:
         devnet.read_now_ms = lambda: START_MS + round(trio.current_time() * 1_000)
         self._nursery = nursery
         self._genesis = read_genesis(devnet.genesis_path)
-        self._network = VirtualNetwork()
+        self.network = VirtualNetwork()
         self._members: dict[str, Member] = {}
         self._remotes: dict[str, Remote] = {}
         for plan in line_up(devnet.read_manifest()).nodes:
@@ -163,7 +166,7 @@ class VirtualCluster:
     def _take_in(self, plan: NodePlan) -> None:
         roster = self.devnet.roster
         spec, config = roster.peer(plan.name), make_peer_config(roster, plan)
-        self._members[spec.name] = Member(spec, config, self._genesis, self._network, roster.seed)
+        self._members[spec.name] = Member(spec, config, self._genesis, self.network, roster.seed)
         self._remotes[spec.name] = VirtualRemote(self, spec.name)
 
     def _member(self, name: str) -> Member:

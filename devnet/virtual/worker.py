@@ -1,4 +1,8 @@
-"""The workers of nodes in virtual time: the shipped solver and scorer, called instead of run."""
+"""The workers of nodes in virtual time: called instead of run.
+
+A command line of `devnet.functions` names what is called; in the place of any other program stand
+the shipped solver and scorer.
+"""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -6,7 +10,9 @@ from typing import Any
 
 import trio
 
+from devnet.functions import KINDS, Function, FunctionFailed, find_function, reply
 from node.workers.messages import (
+    SOLVER,
     Answer,
     Hello,
     ScoreRequest,
@@ -16,8 +22,8 @@ from node.workers.messages import (
     WorkerFault,
     encode_line,
 )
-from node.workers.scorer import CannotScore, score
-from node.workers.solver import CannotSolve, solve
+from node.workers.scorer import score
+from node.workers.solver import solve
 from node.workers.supervisor import WorkerState, WorkerStatus
 
 THINKING_S = 0.05
@@ -29,11 +35,21 @@ class InlineWorker:
 
     Args:
         role: `solver` or `scorer`.
+        function: that it calls.
+        kinds: the types of task it can do.
         wait_thawed: returns once its node is not frozen.
     """
 
-    def __init__(self, role: str, wait_thawed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        role: str,
+        function: Function,
+        kinds: tuple[str, ...],
+        wait_thawed: Callable[[], Awaitable[None]],
+    ) -> None:
         self._role = role
+        self._function = function
+        self._kinds = kinds
         self._wait_thawed = wait_thawed
         self._answered = 0
         self._failed = 0
@@ -41,7 +57,7 @@ class InlineWorker:
     @property
     def status(self) -> WorkerStatus:
         """See `node.roles.desk.Solver`, here and below."""
-        hello = Hello(proto=1, worker="inline", roles=(self._role,), kinds=("code_analysis",))
+        hello = Hello(proto=1, worker="inline", roles=(self._role,), kinds=self._kinds)
         return WorkerStatus(
             state=WorkerState.UP,
             reason="",
@@ -59,47 +75,42 @@ class InlineWorker:
         await trio.sleep_forever()
 
     async def solve(self, task: TaskRequest) -> Answer:
-        """Return what the shipped solver answers."""
-        await self._think()
-        try:
-            output = solve(_read_line(task))
-        except CannotSolve as error:
-            raise self._fail(str(error)) from error
-        self._answered += 1
-        return Answer(id=task.id, output=output)
+        """Return what the function answers."""
+        message = await self._ask(task)
+        return Answer(id=task.id, output=message["output"])
 
     async def score(self, request: ScoreRequest) -> Scores:
-        """Return what the shipped scorer says."""
-        await self._think()
-        message = _read_line(request)
-        try:
-            points = score(message["task"], [one["output"] for one in message["answers"]])
-        except CannotScore as error:
-            raise self._fail(str(error)) from error
-        self._answered += 1
+        """Return what the function says."""
+        message = await self._ask(request)
         verdicts = [
-            Verdict(id=one.id, score=number, reasoning=reason)
-            for one, (number, reason) in zip(request.answers, points, strict=True)
+            Verdict(id=one["id"], score=one["score"], reasoning=one["reasoning"])
+            for one in message["scores"]
         ]
         return Scores(id=request.id, scores=tuple(verdicts))
 
     def reset(self) -> None:
         """Forget nothing."""
 
-    async def _think(self) -> None:
+    async def _ask(self, request: TaskRequest | ScoreRequest) -> dict[str, Any]:
         await trio.sleep(THINKING_S)
         await self._wait_thawed()
-
-    def _fail(self, text: str) -> WorkerFault:
-        self._failed += 1
-        return WorkerFault("task_refused", text, retryable=False)
+        try:
+            # What a program would have read.
+            message = reply(self._function, json.loads(encode_line(request)))
+        except FunctionFailed as error:
+            self._failed += 1
+            raise WorkerFault("task_refused", str(error), retryable=False) from error
+        self._answered += 1
+        return message
 
 
 def open_inline(wait_thawed: Callable[[], Awaitable[None]]) -> Callable[[str, str], InlineWorker]:
-    """Return what makes the workers of a node; the command line of a program is passed over."""
-    return lambda role, line: InlineWorker(role, wait_thawed)
+    """Return what makes the workers of a node."""
 
+    def open_worker(role: str, line: str) -> InlineWorker:
+        function, kinds = find_function(line), KINDS
+        if function is None:
+            function, kinds = (solve if role == SOLVER else score), ("code_analysis",)
+        return InlineWorker(role, function, kinds, wait_thawed)
 
-def _read_line(request: TaskRequest | ScoreRequest) -> Any:
-    """Return what a program would have read."""
-    return json.loads(encode_line(request))
+    return open_worker

@@ -11,6 +11,7 @@ from tests.tidy.tree import FLOORS, ROOT, read_imports, read_sources
 
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; [^\\]+)? \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
+TESTING = "devnet/testing/"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -57,10 +58,12 @@ def test_every_dependency_that_we_name_is_pinned() -> None:
 def test_every_library_that_we_import_is_one_that_we_name() -> None:
     # What another dependency happens to bring along today may be gone tomorrow.
     project = read_project()["project"]
-    named = {normalize(match[0]) for one in project["dependencies"] if (match := NAME.match(one))}
+    testing = project["optional-dependencies"]["testing"]
     owners = packages_distributions()
     unnamed = set()
     for source in read_sources(*FLOORS):
+        given = project["dependencies"] + (testing if source.path.startswith(TESTING) else [])
+        named = {normalize(match[0]) for one in given if (match := NAME.match(one))}
         for found, name in read_imports(source):
             top = name.partition(".")[0]
             if top in sys.stdlib_module_names or top in FLOORS:

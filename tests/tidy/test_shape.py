@@ -28,6 +28,7 @@ FILE_LINES_MAX = 400
 # Files that may catch whatever comes, each with the reason. A handler that ends in a bare `raise`
 # catches nothing and needs no entry.
 BULKHEADS: dict[str, str] = {
+    "devnet/functions.py": "one task of somebody's function: what it raises refuses the task",
     "devnet/sim/run.py": "one simulated run: whatever breaks in it is what was looked for",
     "node/rpc/bulkhead.py": "one request: a mistake in answering it ends it alone",
     "node/transport/contexts.py": "carries an error past nurseries and raises it again",

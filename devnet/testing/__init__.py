@@ -1,0 +1,1 @@
+"""Network tests in ten lines: the pytest plugin, and the network that it hands to a test."""
