@@ -114,8 +114,6 @@ class Agreement:
         """The epoch has lasted long enough here. Whoever seals only the next one deals for that."""
         self._begin_dealing()
         self._is_started = self._signer.address in self.box.sealers
-        if self.diary.decision is not None:
-            self.box.add(self.diary.decision)
         # What was said in an earlier life is said again, never anew.
         said = (*self._before, self._proposed, self._prevoted, self._precommitted, self._sealed)
         for message in said:
@@ -190,6 +188,9 @@ class Agreement:
     def _begin_dealing(self) -> None:
         self._is_dealing = True
         self.box.secrets.recall(self.diary.deals, self._signer)
+        # Before anything is written anew: the next page would forget why it is decided.
+        if self.diary.decision is not None:
+            self.box.add(self.diary.decision)
 
     def _vote(self) -> bool:
         return self._skip() or self._act_in_round()

@@ -10,7 +10,7 @@ from devnet.sim.witness import PropertyBroken, Witness
 from node.state_manager import StateManager
 from protocol.keys import is_valid_signature
 from protocol.phases import SubmissionStatus, TaskStatus
-from protocol.records import Submission, Task
+from protocol.records import Submission, Task, Validation, VoteCommitment
 from protocol.schema import encode_record
 from protocol.seals import Seal, compute_seal_hash
 from protocol.tables import SUBMISSIONS, TASKS, VALIDATIONS, VOTE_COMMITMENTS
@@ -148,15 +148,27 @@ def _check_judgments(state: StateManager) -> None:
             continue
         if journal.sealed_epoch(bound.commit_tx) != bound.committed_at:
             _fail("vote_bound_at_another_time", name)
-        first = vote.submission_id
-        others = (row for _, row in rows.scan(VOTE_COMMITMENTS, first, prefix_end(first)))
-        last = max(one.committed_at for one in others if one.round == vote.round)
-        if last >= vote.voted_at:
+        if _find_last_bound(state, vote, bound) >= vote.voted_at:
             _fail("vote_shown_too_early", name)
         opening = encode_record(shown.payload)
         parts = (state.network, vote.validator, bytes([vote.round]), opening)
         if hashlib.sha256(b"minesync/vote/1" + b"".join(parts)).digest() != bound.commitment:
             _fail("vote_changed", name)
+
+
+def _find_last_bound(state: StateManager, vote: Validation, bound: VoteCommitment) -> int:
+    """Return when the last of a vote's panel was bound: a divided panel is followed by a second."""
+    rows, first = state.store.rows, vote.submission_id
+    span = (first, prefix_end(first))
+    shown = min(one.voted_at for _, one in rows.scan(VALIDATIONS, *span) if one.round == vote.round)
+    all_bound = [one for _, one in rows.scan(VOTE_COMMITMENTS, *span) if one.round == vote.round]
+    task = rows.get(TASKS, vote.task_id)
+    if task is not None and vote.round == task.lifecycle.round:
+        panel_max = task.terms.required_reviewers + state.params.panel_spares
+        if len(task.panel) <= panel_max and any(one.committed_at >= shown for one in all_bound):
+            _fail("bound_too_late", vote.validation_id.hex()[:16])
+    is_of_second = bound.committed_at >= shown
+    return max(one.committed_at for one in all_bound if (one.committed_at >= shown) == is_of_second)
 
 
 def _fail(code: str, text: str) -> None:

@@ -212,6 +212,8 @@ def show_early(patch: pytest.MonkeyPatch) -> None:
 def show_votes_early(patch: pytest.MonkeyPatch) -> None:
     """Have votes shown while others can still commit to theirs."""
     remove_check(patch, reveal_vote._apply, "too_early")
+    # Else there are more to judge what the copies were too far from.
+    trust_first_panels(patch)
 
 
 def bind_nobody(patch: pytest.MonkeyPatch) -> None:
@@ -315,7 +317,10 @@ SCHEMES = (
     Scheme(37, "lazy_votes", ("validators",), JudgeBlindly, pay_generosity, _TRUSTING),
     Scheme(37, "copied_votes", ("validators",), CopyVotes, show_votes_early, _OPEN_VOTES),
     Scheme(38, "raised_scores", ("validators", "solvers"), RaiseOwn, lapses=_TRUSTING),
-    Scheme(38, "shaded_scores", ("validators", "solvers"), ShadeScores, trust_first_panels),
+    Scheme(
+        *(38, "shaded_scores", ("validators", "solvers"), ShadeScores, trust_first_panels),
+        is_luck=True,
+    ),
     Scheme(
         *(38, "shaded_scores_last_word", ("validators", "solvers"), ShadeWithLastWord),
         base=ShadeScores,

@@ -348,6 +348,20 @@ def test_a_sealer_deals_once_and_again_the_same_after_a_restart() -> None:
     assert Tell(OFFERED[0]) in Agreement(a_box(), SIGNERS[0], agreement.diary).start()
 
 
+def test_who_deals_after_a_restart_still_knows_why_the_plan_is_decided() -> None:
+    member = Member(0, ONE)
+    lock(member, 0, ONE)
+    for place in (1, 2):
+        member.hear(a_ballot(place, 0, Step.PRECOMMIT, ONE))
+    decision = member.agreement.diary.decision
+    assert decision is not None
+    restarted = Agreement(a_box(), SIGNERS[0], member.agreement.diary)
+    restarted.deal()
+    assert restarted.diary.decision == decision
+    restarted.start()
+    assert restarted.box.decision == decision
+
+
 def test_who_seals_the_next_epoch_only_deals_for_it_and_says_nothing_else() -> None:
     before = tuple(sorted((*SEALERS[:3], an_address("mallory"))))
     box = BallotBox(NETWORK, EPOCH, PREV, before, SEALERS)

@@ -30,7 +30,7 @@ from tests.crash.telling import TellingStore
 from tests.crash.writer import take_step
 from tests.support.stored import StoredWorld, play_randomly
 
-SEED, STEPS = 8, 24
+SEED, STEPS = 8, 28
 
 
 class Told:
