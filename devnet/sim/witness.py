@@ -68,9 +68,11 @@ CORE_ONLY = frozenset(
         "a seal waits for a dead link",
         "two faces meet",
         "a sealer asks for what a set lacks",
+        # A task's whole life, and then a lie about its end: rare in the short runs of that layer.
+        "a reward is claimed twice",
     }
 )
-"""Seen from inside a conversation, which in the node layer is the product's own."""
+"""Else seen from inside a conversation, which in the node layer is the product's own."""
 
 
 def list_sometimes(layer: str) -> tuple[str, ...]:
