@@ -45,6 +45,11 @@ from tests.support.small_market import MINERS as SOLVERS
 Signature = tuple[Any, ...]
 
 
+def _number(score: int | None) -> int:
+    """Return a score as what can be sorted; abstaining is one of its own."""
+    return -1 if score is None else score
+
+
 class Portrait:
     """What the rules can still read of a state, actor by actor."""
 
@@ -150,7 +155,7 @@ class Portrait:
                 int(answer.status),
                 answer.committed_at,
                 answer.stake,
-                -1 if answer.score is None else answer.score,
+                _number(answer.score),
                 answer.submission_id == self.task.winner,
             )
         struck = tuple(
@@ -201,11 +206,13 @@ class Portrait:
             if hidden is None:
                 signed.append(())
             elif vote is None:
-                signed.append((int(hidden.state), hidden.stake, hidden.weight, find_score(hidden)))
+                score = _number(find_score(hidden))
+                signed.append((int(hidden.state), hidden.stake, hidden.weight, score))
             elif round_ < self._voting_round:
                 signed.append((vote.stake,))
             else:
-                signed.append((vote.stake, int(vote.verdict), vote.score, vote.weight))
+                score = _number(vote.score)
+                signed.append((vote.stake, int(vote.verdict), score, vote.weight))
         return tuple(signed)
 
     def _sign_entries(self, address: bytes) -> Signature:
