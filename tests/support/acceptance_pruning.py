@@ -13,7 +13,7 @@ from tests.support.stored import StoredWorld, play_randomly
 from tests.support.twin_stores import clean_up
 
 EPOCHS = 60
-SEED = 3
+SEED = 5
 RETENTION_MAX = (1 << 63) - 1
 _OVER = (TaskStatus.EXPIRED, TaskStatus.CANCELLED, TaskStatus.COMPLETED)
 _OWED = (RewardState.LOCKED, RewardState.CLAIMABLE)
