@@ -11,18 +11,20 @@ from tests.support.small_moves import Bound
 
 SCORES = (90, 20, None)
 PARTIES = ("publisher", "miner", "validator")
-DISPUTABLE = (TaskStatus.ANSWERS_SUBMITTED, TaskStatus.UNDER_VALIDATION, TaskStatus.COMPLETED)
 
-ANSWERS = Bound((2, 1), SCORES, (), (), 0)
-"""Both miners answer, and every validator says anything of each answer."""
-COURT = Bound((1,), SCORES, PARTIES, DISPUTABLE, 1)
-"""Whoever has a right to objects, at any time, to what becomes of one answer."""
+ANSWERS = Bound((2, 1), (90,), (), (), 0)
+"""Both miners answer, and validators judge both, in any order, or keep silent."""
+SCORED = Bound((1,), SCORES, (), (), 0)
+"""Every validator says anything of one answer. Of two it is too much: each binds himself to what he
+will say, so what is hidden multiplies."""
+COURT = Bound((1,), (90,), PARTIES, (TaskStatus.COMPLETED,), 1)
+"""Whoever has a right to objects to what became of one answer."""
 SMALLEST = Bound((1,), (90,), (), (), 0)
 
 
 @pytest.mark.swarm
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("bound", [ANSWERS, COURT], ids=str)
+@pytest.mark.parametrize("bound", [ANSWERS, SCORED, COURT], ids=str)
 def test_no_interleaving_breaks_a_rule_or_leaves_a_task_open(
     bound: Bound, capsys: pytest.CaptureFixture[str]
 ) -> None:
