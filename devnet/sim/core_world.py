@@ -10,7 +10,7 @@ from devnet.sim.core_peer import CorePeer
 from devnet.sim.disk import CrashEngine
 from devnet.sim.fates import Fates
 from devnet.sim.hands import do_one
-from devnet.sim.judge import Judge
+from devnet.sim.judge import SETTLED_EPOCHS, Judge
 from devnet.sim.lies import Liar
 from devnet.sim.plan import LIES, LIVENESS, WORKLOAD, Event, Plan
 from devnet.sim.sealer_watch import note_lost_quorum
@@ -20,8 +20,6 @@ LOOK_MS = 100
 MESSAGES_PER_TICK_MAX = 40
 """P15: of one peer, beside the gossip of each transaction over each link."""
 COPIES_MAX = 6
-SETTLED_EPOCHS = 2
-"""After the calm, before peers are held to be equal for good."""
 
 
 class CoreWorld:

@@ -55,6 +55,8 @@ T = TypeVar("T")
 OPEN_ITEMS_MAX = 20_000
 GRACE = 4
 """Epochs after the calm in which everything must have reached the sealer."""
+SETTLED_EPOCHS = 2
+"""After the calm, before peers are held to be equal for good."""
 LATE_MAX = 2
 """Epochs in a row in which a window is found over: a transaction may lead back into one."""
 REBUILD_SHARE = 200

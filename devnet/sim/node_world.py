@@ -11,7 +11,7 @@ from devnet.sim.cast import make_cast
 from devnet.sim.fates import Fates
 from devnet.sim.habits import Tongue
 from devnet.sim.hands import do_one
-from devnet.sim.judge import Judge
+from devnet.sim.judge import SETTLED_EPOCHS, Judge
 from devnet.sim.lies import Liar
 from devnet.sim.links import choose_links
 from devnet.sim.node_liar import TWISTED, serve_lying
@@ -28,7 +28,6 @@ from protocol.transactions import SignedTransaction
 from storage.errors import Full, StorageError
 
 LOOK_S = 0.1
-SETTLED_EPOCHS = 2
 TASKS_PER_PEER_MAX = 60
 """P6: beside those of each link."""
 TASKS_PER_LINK_MAX = 12

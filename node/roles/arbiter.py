@@ -17,7 +17,7 @@ from node.author import Author
 from node.roles.desk import WorkerDesk
 from node.roles.refusals import Refusals
 from node.roles.scoring import Scoring
-from node.roles.watch import TURN_TASKS, Watch
+from node.roles.watch import Watch
 from node.state_manager import StateManager
 from protocol.convictions import read_convicted, read_voting_round
 from protocol.dispute_records import NAMED_MAX, Choice, DisputeCase
@@ -70,14 +70,14 @@ class Arbiter:
             watch = Watch(self._state, listener)
             async with trio.open_nursery() as nursery:
                 while True:
-                    for place, task_id in enumerate(await watch.next_tasks()):
-                        if self._find_case(task_id) is not None:
-                            self._waiting.add(task_id)
-                        if place % TURN_TASKS == 0:
-                            await trio.lowlevel.checkpoint()
+                    await watch.look_at_next(self._take_note)
                     self._take_up(nursery)
 
     # ------------------------------------------------------------------------- deciding
+
+    def _take_note(self, task_id: bytes) -> None:
+        if self._find_case(task_id) is not None:
+            self._waiting.add(task_id)
 
     def _find_case(self, task_id: bytes) -> DisputeCase | None:
         """Return the dispute of a task if it waits for a vote of ours."""

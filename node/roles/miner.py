@@ -12,6 +12,7 @@ So a restart, a lost event or a transaction that died unsealed need no code of t
 """
 
 import secrets
+from functools import partial
 
 import structlog
 import trio
@@ -22,7 +23,7 @@ from node.roles.box import SALT_BYTES, DrawBytes
 from node.roles.briefs import Unbriefable, build_assignment
 from node.roles.desk import WorkerDesk
 from node.roles.refusals import Refusals
-from node.roles.watch import TURN_TASKS, Watch
+from node.roles.watch import Watch
 from node.state_manager import StateManager
 from node.workers.fields import BadField
 from node.workers.messages import DEADLINE_MS_MAX, TaskRequest, WorkerFault
@@ -102,10 +103,7 @@ class Miner:
             watch = Watch(self._state, listener)
             async with trio.open_nursery() as nursery:
                 while True:
-                    for place, task_id in enumerate(await watch.next_tasks()):
-                        self._look(task_id, nursery)
-                        if place % TURN_TASKS == 0:
-                            await trio.lowlevel.checkpoint()
+                    await watch.look_at_next(partial(self._look, nursery=nursery))
                     self._forget_what_is_over()
                     self._take_up(nursery)
 

@@ -23,7 +23,7 @@ from node.roles.desk import WorkerDesk
 from node.roles.refusals import Refusals
 from node.roles.scoring import Scoring
 from node.roles.vote_box import VERSION, BoxedVote, VoteBox, make_key
-from node.roles.watch import TURN_TASKS, Watch
+from node.roles.watch import Watch
 from node.state_manager import StateManager
 from node.workers.messages import REASONING_BYTES_MAX
 from node.workers.messages import Verdict as Judgement
@@ -80,15 +80,15 @@ class Validator:
             watch = Watch(self._state, listener)
             async with trio.open_nursery() as nursery:
                 while True:
-                    for place, task_id in enumerate(await watch.next_tasks()):
-                        if self._find_ours(task_id) is not None:
-                            self._waiting.add(task_id)
-                        if place % TURN_TASKS == 0:
-                            await trio.lowlevel.checkpoint()
+                    await watch.look_at_next(self._take_note)
                     self._forget_what_is_over()
                     self._take_up(nursery)
 
     # ------------------------------------------------------------------------- deciding
+
+    def _take_note(self, task_id: bytes) -> None:
+        if self._find_ours(task_id) is not None:
+            self._waiting.add(task_id)
 
     def _find_ours(self, task_id: bytes) -> Task | None:
         """Return a task, as it is sealed, on which a vote of ours can be cast."""

@@ -4,7 +4,7 @@ Events are hints. What a role does follows from the state alone, so a role that 
 just started, looks at everything and does the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -27,6 +27,13 @@ class Watch:
         self._state = state
         self._listener = listener
         self._is_new = True
+
+    async def look_at_next(self, look: Callable[[bytes], object]) -> None:
+        """Wait as `next_tasks` does; have each task looked at, and others get a turn between."""
+        for place, task_id in enumerate(await self.next_tasks()):
+            look(task_id)
+            if place % TURN_TASKS == 0:
+                await trio.lowlevel.checkpoint()
 
     async def next_tasks(self) -> list[bytes]:
         """Wait until something happened; return the tasks to look at, sorted.
