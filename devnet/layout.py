@@ -32,7 +32,7 @@ from node.clock import read_wall_ms
 from node.paths import DataPaths
 from node.private_files import make_private_folder, read_private, replace_private
 
-FORMAT = "minesync-devnet/2"
+FORMAT = "minesync-devnet/3"
 DIRECTORY_VARIABLE = "MINESYNC_DEVNET_DIR"
 DEFAULT_DIRECTORY = ".devnet"
 ROSTER_BYTES_MAX = 1 << 20
@@ -228,6 +228,7 @@ class Devnet:
             "provider": self.roster.provider,
             "seed": self.roster.seed,
             "network": self.roster.network,
+            "switch": self.roster.switch,
             "genesis": str(self.genesis_path),
             "manifest": str(self.root / "manifest.toml"),
             "peers": peers,
@@ -260,6 +261,7 @@ def _parse(root: Path, document: Any) -> tuple[Roster, dict[str, ProcessRef]]:
             seed=int(document["seed"]),
             network=str(document["network"]),
             peers=tuple(peers),
+            switch=str(document["switch"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(root, f"{type(error).__name__} {error}") from error

@@ -14,7 +14,7 @@ from devnet.founding import found
 from devnet.layout import Devnet
 from devnet.manifests.fields import DURATION, OFFSET, SIZE, BadValue, Kind
 from devnet.manifests.generate import make_random_manifest
-from devnet.manifests.lineup import line_up, list_link_rules
+from devnet.manifests.lineup import LinkPlan, line_up, list_link_plans
 from devnet.manifests.reader import (
     ManifestError,
     find_manifest,
@@ -217,14 +217,14 @@ def test_zones_and_links_become_rules_for_each_way() -> None:
         bandwidth = "64kB"
         one_way = true
     """)
-    rules = list_link_rules(manifest, check_relations(manifest))
-    assert rules == {
-        ("a", "b"): LinkRule(latency_ms=2, jitter_ms=1),
-        ("b", "a"): LinkRule(latency_ms=2, jitter_ms=1),
-        ("a", "c"): LinkRule(latency_ms=40, jitter_ms=1),
-        ("b", "c"): LinkRule(latency_ms=40, jitter_ms=1),
-        ("c", "a"): LinkRule(bandwidth=64_000),
-        ("c", "b"): LinkRule(bandwidth=64_000),
+    plans = list_link_plans(manifest, check_relations(manifest))
+    assert plans == {
+        ("a", "b"): LinkPlan(LinkRule(latency_ms=2, jitter_ms=1)),
+        ("b", "a"): LinkPlan(LinkRule(latency_ms=2, jitter_ms=1)),
+        ("a", "c"): LinkPlan(LinkRule(latency_ms=40, jitter_ms=1)),
+        ("b", "c"): LinkPlan(LinkRule(latency_ms=40, jitter_ms=1)),
+        ("c", "a"): LinkPlan(LinkRule(bandwidth=64_000)),
+        ("c", "b"): LinkPlan(LinkRule(bandwidth=64_000)),
     }
 
 
