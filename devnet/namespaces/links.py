@@ -7,6 +7,8 @@ where it has no netem. Its rules outlive the nodes: one that is restarted is cut
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+import trio
+
 from devnet.layout import Devnet
 from devnet.manifests.lineup import LinkPlan, Pair
 from devnet.namespaces import commands
@@ -71,7 +73,7 @@ class KernelLinks:
 
     async def read_kept(self) -> KeptWays:
         """Return what the switch does."""
-        document = self._namespaces.read_table()
+        document = await trio.to_thread.run_sync(self._namespaces.read_table)
         if not document:
             return KeptWays()
         names = {peer.host: peer.name for peer in self._devnet.roster.peers}

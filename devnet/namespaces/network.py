@@ -46,6 +46,7 @@ class Namespaces:
     def __init__(self, devnet: Devnet, runner: Runner) -> None:
         self._devnet = devnet
         self._runner = runner
+        self._has_delay: bool | None = None
 
     @property
     def switch(self) -> str:
@@ -100,6 +101,8 @@ class Namespaces:
         ways = [way for host in others for way in ((peer.host, host), (host, peer.host))]
         lost = [line for way in ways for line in commands.lose(way, PLAIN)]
         self.tell_nft("nft", [*commands.allow(ways), *lost])
+        shaped = [line for host in others for line in commands.shape((peer.host, host), PLAIN)]
+        self.tell_tc("rate", shaped)
         self.tell_ip("veth", self.switch, commands.remove_port(peer))
         self._delete([peer.namespace])
 
@@ -132,11 +135,14 @@ class Namespaces:
 
     def has_delay(self) -> bool:
         """Tell whether the kernel can delay packets: whether it has netem."""
-        try:
-            self._runner.run(["tc", "-n", self.switch, "-batch", "-"], commands.probe_delay())
-        except CommandError:
-            return False
-        return True
+        if self._has_delay is None:
+            try:
+                self._runner.run(["tc", "-n", self.switch, "-batch", "-"], commands.probe_delay())
+            except CommandError:
+                self._has_delay = False
+            else:
+                self._has_delay = True
+        return self._has_delay
 
     def _list_there(self) -> set[str]:
         shown = self._runner.run(["ip", "netns", "list"])

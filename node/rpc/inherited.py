@@ -16,13 +16,16 @@ class BadInherited(ValueError):
     """What was handed down is no socket for an RPC; the text says what it is."""
 
 
-def take_inherited(environment: Mapping[str, str], host: str, port: int) -> socket.socket | None:
+def take_inherited(
+    environment: Mapping[str, str], host: str, port: int, first: int = FIRST
+) -> socket.socket | None:
     """Return the socket that was handed down; None when there is none.
 
     Args:
         environment: `LISTEN_PID` names the process for which `LISTEN_FDS` counts sockets.
         host: where it must listen, an IP address.
         port: likewise; 0: any.
+        first: the number of the file descriptor.
 
     Raises:
         BadInherited: there are several, or it does not listen there.
@@ -33,9 +36,9 @@ def take_inherited(environment: Mapping[str, str], host: str, port: int) -> sock
     if count != "1":
         raise BadInherited(f"LISTEN_FDS = {count[:8]}")
     try:
-        held = socket.socket(fileno=FIRST)
+        held = socket.socket(fileno=first)
     except OSError as error:
-        raise BadInherited(f"file descriptor {FIRST}, which is no socket") from error
+        raise BadInherited(f"file descriptor {first}, which is no socket") from error
     held.set_inheritable(False)
     found = _describe(held)
     if found[0] != host or port not in (0, found[1]):
