@@ -20,6 +20,7 @@ from devnet.founding import (
     write_config,
     write_peer,
 )
+from devnet.guard import Guard
 from devnet.layout import Devnet
 from devnet.manifests.lineup import NodePlan
 from devnet.namespaces.links import KernelLinks
@@ -57,7 +58,8 @@ class ProcessCluster:
 
     Args:
         devnet: its directory.
-        tethered: what is started here ends with this process, however that ends.
+        guarded: all peers end when this process ends, even if it is killed, unless it has let
+            them go or has ended them itself.
         runner: runs programs of the system, for a network of namespaces.
 
     Attributes:
@@ -65,14 +67,15 @@ class ProcessCluster:
     """
 
     def __init__(
-        self, devnet: Devnet, *, tethered: bool = False, runner: Runner | None = None
+        self, devnet: Devnet, *, guarded: bool = False, runner: Runner | None = None
     ) -> None:
         self.devnet = devnet
         self._namespaces = Namespaces(devnet, runner or SystemRunner())
         self.links: Links = NodeLinks(self)
         if devnet.roster.switch:
             self.links = KernelLinks(devnet, self._namespaces, self.links)
-        self._tethered = tethered
+        self._is_guarded = guarded
+        self._guard: Guard | None = None
         self._remotes: dict[str, Remote] = {
             name: ProcessRemote(devnet, name) for name in devnet.names
         }
@@ -149,18 +152,26 @@ class ProcessCluster:
         killed = await stop_all(chosen, limit_s)
         if names is None:
             self.take_down_network()
+            self.let_go()
         return killed
 
     def end_now(self) -> None:
         """Kill every peer without waiting for anything; the network is gone, too."""
         kill_now(self.find_running().values())
         self.take_down_network()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let the peers that run outlive this process."""
+        if self._guard is not None:
+            self._guard.let_go()
+            self._guard = None
 
     def take_down_network(self) -> None:
         """Delete the namespaces of the devnet, if it has any: also those of a run that was killed.
 
         Raises:
-            DevnetError: `command_failed`.
+            DevnetError: `command_failed`, `no_program`.
         """
         self._namespaces.remove()
 
@@ -225,11 +236,15 @@ class ProcessCluster:
         # What was chosen for one node by variables is not meant for each of these.
         environment = {key: text for key, text in os.environ.items() if key[:9] != "MINESYNC_"}
         environment.update(peer.env)
+        if self._is_guarded and self._guard is None:
+            self._guard = Guard(self.devnet.root)
+
+        def write_down(ref: ProcessRef) -> None:
+            self.devnet.record_process(name, ref)
+            self.devnet.note_event("start", peer=name, pid=ref.pid)
+
         command = self._namespaces.enter(peer, command)
-        ref = spawn(command, self.devnet.log_path(name), environment, tethered=self._tethered)
-        self.devnet.record_process(name, ref)
-        self.devnet.note_event("start", peer=name, pid=ref.pid)
-        return ref
+        return spawn(command, self.devnet.log_path(name), environment, write_down)
 
     async def _wait_ready(self, name: str, on_ready: OnReady | None, meets: bool) -> None:
         ref = self.devnet.read_processes()[name]

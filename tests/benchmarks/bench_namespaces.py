@@ -37,7 +37,7 @@ def make_cluster(root: Path, count: int, network: str) -> ProcessCluster:
     """Return a devnet that does not run yet."""
     manifest = make_manifest(count, SEED)
     manifest = replace(manifest, devnet=replace(manifest.devnet, network=network))
-    return ProcessCluster(found(root, manifest), tethered=True)
+    return ProcessCluster(found(root, manifest), guarded=True)
 
 
 async def measure_start_s(root: Path, count: int, network: str) -> float:

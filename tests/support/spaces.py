@@ -61,12 +61,17 @@ def list_there() -> set[str]:
     return list_namespaces(SystemRunner())
 
 
+def list_own(switch: str) -> set[str]:
+    """Return those of a devnet, by the name of its switch."""
+    return {name for name in list_there() if name == switch or name.startswith(f"{switch}-")}
+
+
 @contextmanager
 def nothing_left(switch: str) -> Iterator[None]:
     """Hold that no namespace of a devnet is there before the block, nor after it."""
-    assert not [name for name in list_there() if name.startswith(switch)]
+    assert not list_own(switch)
     yield
-    assert not [name for name in list_there() if name.startswith(switch)]
+    assert not list_own(switch)
 
 
 def run_in(namespace: str, script: str, *words: object) -> subprocess.CompletedProcess[str]:

@@ -45,7 +45,9 @@ def a_devnet(root: Path, *names: str) -> Devnet:
     for name in names or ("n1", "n2", "n3"):
         peers.append(a_peer(SWITCH, name, [peer.host for peer in peers]))
     roster = Roster("net", "process", 7, "00" * 8, tuple(peers), SWITCH)
-    return Devnet.create(root, roster, Manifest())
+    with Devnet.create(root, roster, Manifest()) as devnet:
+        pass
+    return devnet
 
 
 class Stage:
@@ -231,7 +233,9 @@ def test_a_devnet_on_loopback_runs_no_program_of_the_system(tmp_path: Path) -> N
     peer = replace(a_peer("", "n1"), rpc_port=1)
     roster = Roster("net", "process", 7, "00" * 8, (peer,))
     runner = FakeRunner("ip")
-    namespaces = Namespaces(Devnet.create(tmp_path / "net", roster, Manifest()), runner)
+    with Devnet.create(tmp_path / "net", roster, Manifest()) as devnet:
+        pass
+    namespaces = Namespaces(devnet, runner)
     namespaces.ensure([peer])
     namespaces.remove_peer(peer)
     namespaces.remove()
