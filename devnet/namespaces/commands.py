@@ -49,8 +49,12 @@ def build_port(peer: PeerSpec) -> list[str]:
 
 
 def build_queue(peer: PeerSpec) -> list[str]:
-    """Return the lines of `tc` that prepare the port of a node for `shape`; it slows nothing."""
-    return [f"qdisc add dev {name_port(peer.host)} root handle 1: htb"]
+    """Return the lines of `tc` that prepare the port of a node for `shape`; they slow nothing.
+
+    A plan that clears a way needs what one that slows it down needs, but for the bucket.
+    """
+    root = f"qdisc add dev {name_port(peer.host)} root handle 1: htb"
+    return [root, *shape((peer.host, peer.host), PLAIN)]
 
 
 def build_node(peer: PeerSpec) -> list[str]:

@@ -27,10 +27,10 @@ NEEDS = {
     "bridge": "a kernel with bridges (CONFIG_BRIDGE, module bridge)",
     "veth": "a kernel with pairs of interfaces (CONFIG_VETH, module veth)",
     "nft": "a kernel with nftables for bridges (CONFIG_NF_TABLES_BRIDGE, module nf_tables)",
-    "htb": "a kernel with tc htb (CONFIG_NET_SCH_HTB, module sch_htb)",
+    "queue": "a kernel with tc htb and u32 (CONFIG_NET_SCH_HTB, CONFIG_NET_CLS_U32)",
     "address": "a kernel with IPv4, and an iproute2 that knows gso_max_segs",
     "loss": "a kernel with numgen of nftables (CONFIG_NFT_NUMGEN, module nft_numgen)",
-    "rate": "a kernel with tc tbf and u32 (CONFIG_NET_SCH_TBF, CONFIG_NET_CLS_U32)",
+    "rate": "a kernel with tc tbf (CONFIG_NET_SCH_TBF, module sch_tbf)",
 }
 """What each step asks of the machine, for whoever reads why it failed."""
 
@@ -66,13 +66,13 @@ class Namespaces:
         is_new = self.switch not in there
         try:
             if is_new:
-                self._step("netns", ["ip", "-batch", "-"], [f"netns add {self.switch}"])
+                self._step("netns", ["ip", "netns", "add", self.switch])
                 self.tell_ip("bridge", self.switch, commands.build_switch())
                 self.tell_nft("nft", commands.build_table())
             for peer in lacking:
-                self._step("netns", ["ip", "-batch", "-"], [f"netns add {peer.namespace}"])
+                self._step("netns", ["ip", "netns", "add", peer.namespace])
                 self.tell_ip("veth", self.switch, commands.build_port(peer))
-                self.tell_tc("htb", commands.build_queue(peer))
+                self.tell_tc("queue", commands.build_queue(peer))
                 self.tell_ip("address", peer.namespace, commands.build_node(peer))
         except DevnetError:
             made = [peer.namespace for peer in lacking] + ([self.switch] if is_new else [])
@@ -102,7 +102,7 @@ class Namespaces:
         lost = [line for way in ways for line in commands.lose(way, PLAIN)]
         self.tell_nft("nft", [*commands.allow(ways), *lost])
         shaped = [line for host in others for line in commands.shape((peer.host, host), PLAIN)]
-        self.tell_tc("rate", shaped)
+        self.tell_tc("queue", shaped)
         self.tell_ip("veth", self.switch, commands.remove_port(peer))
         self._delete([peer.namespace])
 
@@ -151,11 +151,17 @@ class Namespaces:
 
     def _delete(self, names: Iterable[str]) -> None:
         there = self._list_there()
-        lines = [f"netns del {name}" for name in names if name in there]
-        if lines:
-            self._runner.run(["ip", "-batch", "-"], lines)
+        for name in names:
+            if name not in there:
+                continue
+            try:
+                self._runner.run(["ip", "netns", "del", name])
+            except CommandError:
+                # The guard of another command may have been quicker.
+                if name in self._list_there():
+                    raise
 
-    def _step(self, need: str, words: Sequence[str], lines: Sequence[str]) -> None:
+    def _step(self, need: str, words: Sequence[str], lines: Sequence[str] = ()) -> None:
         try:
             self._runner.run(words, lines)
         except CommandError as error:

@@ -62,8 +62,8 @@ class FakeRunner:
         match list(words):
             case ["ip", "netns", "list"]:
                 return "".join(f"{name} (id: 0)\n" for name in self.spaces)
-            case ["ip", "-batch", "-"]:
-                return self._run_each(lines, self._netns)
+            case ["ip", "netns", verb, name]:
+                return self._netns(verb, name)
             case ["ip", "-n", name, "-batch", "-"]:
                 space = self._find(name)
                 return self._run_each(lines, lambda line: self._ip(name, space, line))
@@ -96,16 +96,16 @@ class FakeRunner:
         self._require(name in self.spaces, f'Cannot open network namespace "{name}"')
         return self.spaces[name]
 
-    def _netns(self, words: list[str]) -> None:
+    def _netns(self, verb: str, name: str) -> str:
         self._require("netns" in self.abilities, "Operation not permitted")
-        _, verb, name = words
         self._require((name in self.spaces) == (verb == "del"), f"{name}: File exists, or not")
         if verb == "add":
             self.spaces[name] = Space()
-            return
+            return ""
         for device in list(self.spaces[name].peers):
             self._unplug(name, device)
         del self.spaces[name]
+        return ""
 
     def _unplug(self, name: str, device: str) -> None:
         other, far = self.spaces[name].peers.pop(device)

@@ -48,6 +48,12 @@ def list_namespaces(runner: Runner) -> set[str]:
     return {line.split()[0] for line in runner.run(["ip", "netns", "list"]).splitlines()}
 
 
+def add_namespaces(runner: Runner, *names: str) -> None:
+    """Make namespaces."""
+    for name in names:
+        runner.run(["ip", "netns", "add", name])
+
+
 def tell(runner: Runner, space: str, program: str, lines: Sequence[str]) -> None:
     """Tell a program something in a namespace."""
     nft = ["ip", "netns", "exec", space, "nft", "-f", "-"]
@@ -63,8 +69,7 @@ def read(runner: Runner, switch: str) -> tuple[set[Ends], set[Ends]]:
 def build(runner: Runner, switch: str) -> tuple[Ends, Ends]:
     """Make the switch and both nodes; return the ways forth and back."""
     peers = two_peers(switch)
-    names = [switch, *(peer.namespace for peer in peers)]
-    runner.run(["ip", "-batch", "-"], [f"netns add {name}" for name in names])
+    add_namespaces(runner, switch, *(peer.namespace for peer in peers))
     tell(runner, switch, "ip", commands.build_switch())
     tell(runner, switch, "nft", commands.build_table())
     for peer in peers:
@@ -82,14 +87,14 @@ def a_program_that_is_not_there_is_named(runner: Runner, switch: str) -> None:
 
 def namespaces_come_and_go_by_name(runner: Runner, switch: str) -> None:
     before = list_namespaces(runner)
-    runner.run(["ip", "-batch", "-"], [f"netns add {switch}", f"netns add {switch}-n1"])
+    add_namespaces(runner, switch, f"{switch}-n1")
     assert list_namespaces(runner) - before == {switch, f"{switch}-n1"}
     with pytest.raises(CommandError, match="command_failed"):
-        runner.run(["ip", "-batch", "-"], [f"netns add {switch}"])
-    runner.run(["ip", "-batch", "-"], [f"netns del {switch}"])
+        add_namespaces(runner, switch)
+    runner.run(["ip", "netns", "del", switch])
     assert list_namespaces(runner) - before == {f"{switch}-n1"}
     with pytest.raises(CommandError, match="command_failed"):
-        runner.run(["ip", "-batch", "-"], [f"netns del {switch}"])
+        runner.run(["ip", "netns", "del", switch])
 
 
 def a_fresh_switch_cuts_and_loses_nothing(runner: Runner, switch: str) -> None:
@@ -153,7 +158,7 @@ def a_port_that_was_pulled_takes_nothing_any_more(runner: Runner, switch: str) -
 
 
 def a_probe_leaves_nothing(runner: Runner, switch: str) -> None:
-    runner.run(["ip", "-batch", "-"], [f"netns add {switch}"])
+    add_namespaces(runner, switch)
     found = []
     for _ in range(2):
         try:

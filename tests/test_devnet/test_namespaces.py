@@ -1,5 +1,6 @@
 """A devnet in network namespaces: who is told what, what is refused, what is taken away."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -17,7 +18,7 @@ from devnet.namespaces import commands
 from devnet.namespaces.links import KernelLinks
 from devnet.namespaces.names import HOSTS_MAX, choose_place, name_switch
 from devnet.namespaces.network import NEEDS, Namespaces
-from devnet.namespaces.runner import find_lack
+from devnet.namespaces.runner import CommandError, find_lack
 from devnet.node_links import NodeLinks
 from devnet.provider import KeptWays
 from devnet.roster import PeerSpec, Roster
@@ -25,7 +26,7 @@ from devnet.watch.snapshot import PeerLinks
 from devnet.watch.watcher import add_kept
 from node.transport.fault_rules import LinkRule
 from tests.support.fake_runner import KERNEL, FakeRunner
-from tests.support.runner_contract import CONTRACT, Promise, a_peer
+from tests.support.runner_contract import CONTRACT, Promise, a_peer, add_namespaces
 from tests.test_devnet.fakes import FakeCluster, FakeRemote
 
 SWITCH = "ms-0a1b2c3d"
@@ -115,7 +116,8 @@ def test_a_machine_that_can_lacks_nothing() -> None:
         ("bridge", "bridge"),
         ("veth", "veth"),
         ("nft", "nft"),
-        ("htb", "htb"),
+        ("htb", "queue"),
+        ("u32", "queue"),
         ("addr", "address"),
     ],
 )
@@ -136,7 +138,6 @@ def test_a_kernel_that_cannot_is_told_what_it_lacks_and_nothing_is_left(
     [
         ("numgen", LinkPlan(loss=5), "loss"),
         ("tbf", LinkPlan(LinkRule(bandwidth=1_000)), "rate"),
-        ("u32", LinkPlan(LinkRule(bandwidth=1_000)), "rate"),
     ],
 )
 async def test_a_link_that_the_kernel_cannot_make_is_refused(
@@ -211,18 +212,48 @@ async def test_a_node_that_leaves_takes_its_rules_along(stage: Stage) -> None:
 
 def test_only_what_belongs_to_the_devnet_is_taken_away(stage: Stage) -> None:
     others = {f"{SWITCH}x", "ms-ffffffff", f"{SWITCH}-n4"}
-    stage.runner.run(["ip", "-batch", "-"], [f"netns add {name}" for name in sorted(others)])
+    add_namespaces(stage.runner, *sorted(others))
     stage.namespaces.remove()
     assert set(stage.runner.spaces) == others
     stage.namespaces.remove()
     assert set(stage.runner.spaces) == others
+
+
+class Contested(FakeRunner):
+    """A machine on which somebody else deletes each namespace a moment before."""
+
+    def run(self, words: Sequence[str], lines: Sequence[str] = ()) -> str:
+        if list(words[:3]) == ["ip", "netns", "del"]:
+            super().run(words)
+        return super().run(words, lines)
+
+
+class Stubborn(FakeRunner):
+    """A machine that deletes no namespace."""
+
+    def run(self, words: Sequence[str], lines: Sequence[str] = ()) -> str:
+        if list(words[:3]) == ["ip", "netns", "del"]:
+            raise CommandError("command_failed", "Device or resource busy", "something else")
+        return super().run(words, lines)
+
+
+def test_what_somebody_else_deletes_meanwhile_is_gone_all_the_same(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "net", Contested())
+    stage.namespaces.remove()
+    assert stage.runner.spaces == {}
+
+
+def test_what_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "net", Stubborn())
+    with pytest.raises(CommandError, match="busy"):
+        stage.namespaces.remove()
 
 
 @pytest.mark.parametrize("half", [1, 2, 3])
 def test_what_a_killed_command_left_half_made_can_be_taken_away(tmp_path: Path, half: int) -> None:
     runner, devnet = FakeRunner(), a_devnet(tmp_path / "net")
     names = [SWITCH, *(peer.namespace for peer in devnet.roster.peers)][:half]
-    runner.run(["ip", "-batch", "-"], [f"netns add {name}" for name in names])
+    add_namespaces(runner, *names)
     namespaces = Namespaces(devnet, runner)
     namespaces.remove()
     namespaces.ensure(devnet.roster.peers)

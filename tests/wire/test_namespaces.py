@@ -26,7 +26,7 @@ from node.transport.fault_rules import LinkRule
 from tests.support.provider_contract import CONTRACT, SEED, Promise, make_three
 from tests.support.runner_contract import CONTRACT as RUNNER_CONTRACT
 from tests.support.runner_contract import Promise as RunnerPromise
-from tests.support.runner_contract import list_namespaces
+from tests.support.runner_contract import add_namespaces, list_namespaces
 from tests.support.spaces import (
     can_connect,
     list_own,
@@ -53,8 +53,8 @@ def test_this_kernel_keeps_the_contract_of_runners(tmp_path: Path, promise: Runn
             promise(runner, switch)
         finally:
             own = {switch, f"{switch}-n1", f"{switch}-n2"}
-            left = sorted(own & list_namespaces(runner))
-            runner.run(["ip", "-batch", "-"], [f"netns del {name}" for name in left])
+            for name in own & list_namespaces(runner):
+                runner.run(["ip", "netns", "del", name])
 
 
 @asynccontextmanager
@@ -192,7 +192,7 @@ def test_after_a_launcher_that_was_killed_up_works_at_once(tmp_path: Path, word:
         cluster = ProcessCluster(Devnet.load(root))
         trio.run(wait_for_it, lambda: not cluster.find_running() and not list_own(switch))
         # As if whoever cleans up had been killed, too, or whoever builds, half way.
-        SystemRunner().run(["ip", "-batch", "-"], [f"netns add {switch}", f"netns add {switch}-n1"])
+        add_namespaces(SystemRunner(), switch, f"{switch}-n1")
         try:
             assert run_command(["devnet", "up", str(file), *where]) == 0
             assert run_command(["devnet", "wait", "epoch >= 1 and peers == 1", *where]) == 0
