@@ -50,6 +50,9 @@ _BY_VALUE: tuple[tuple[Any, str], ...] = (
 _BY_RECORD: tuple[tuple[Any, str], ...] = (
     (Table, "encode_row"),
     (commit, "compute_index_keys"),
+    (commit, "compute_difference"),
+    (sealing, "sum_changes"),
+    (Genesis, "rows"),
     (ConsistencyChecker, "check"),
 )
 _PROPERTIES: tuple[tuple[Any, str], ...] = (
