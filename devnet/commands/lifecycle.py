@@ -25,7 +25,7 @@ from devnet.demo import explain_cast
 from devnet.errors import DevnetError
 from devnet.faults import add, remove, restore_links
 from devnet.founding import COUNT_DEFAULT, choose_seed, found, make_manifest
-from devnet.layout import Devnet
+from devnet.layout import DOCUMENT, Devnet
 from devnet.manifests.fields import NAME
 from devnet.manifests.lineup import ALL_DIAL_MAX, DIALS_MAX, NodePlan, line_up
 from devnet.manifests.reader import load_manifest
@@ -57,14 +57,14 @@ def up(
 ) -> None:
     """Start a devnet and return when every peer is ready. One that was stopped goes on."""
     if reset:
-        purge(where.root)
+        purge(where)
     if manifest is None:
-        devnet, is_new = _find_or_found(where.root, peers, sealers, seed, param or [])
+        devnet, is_new = _find_or_found(where, peers, sealers, seed, param or [])
     elif peers is not None or sealers is not None or param:
         wanted = "the manifest alone says it"
         raise DevnetError("bad_value", "a manifest with --peers, --sealers or --param", wanted)
     else:
-        devnet, is_new = _find_or_found_as(where.root, load_manifest(manifest), seed)
+        devnet, is_new = _find_or_found_as(where, load_manifest(manifest), seed)
     cluster = ProcessCluster(devnet)
     if cluster.find_running():
         raise DevnetError("already_running", f"a devnet in {where.root}", "`minesync devnet down`")
@@ -84,7 +84,7 @@ def up(
 
     trio.run(run_guarded, cluster, work)
     if as_json:
-        sys.stdout.write((devnet.root / "devnet.json").read_text(encoding="utf-8"))
+        sys.stdout.write((devnet.root / DOCUMENT).read_text(encoding="utf-8"))
         return
     for line in explain_cast(devnet):
         console.print(line)
@@ -99,7 +99,7 @@ def down(
     where: Where = HERE,
 ) -> None:
     """Stop every peer."""
-    cluster = ProcessCluster(Devnet.load(where.root))
+    cluster = ProcessCluster(where.load())
     killed = trio.run(cluster.stop)
     cluster.devnet.forget_processes()
     console = make_console()
@@ -137,38 +137,40 @@ def remove_command(peer: WhichPeer, *, where: Where = HERE) -> None:
 
 
 def _find_or_found(
-    root: Path, peers: int | None, sealers: int | None, seed: int | None, pairs: list[str]
+    where: Where, peers: int | None, sealers: int | None, seed: int | None, pairs: list[str]
 ) -> tuple[Devnet, bool]:
     """Return the devnet that is there, if it is the one asked for, else a new one and true."""
     params = read_params(pairs)
-    if not (root / "devnet.json").exists():
+    if not where.is_there:
         count = COUNT_DEFAULT if peers is None else peers
         chosen = choose_seed() if seed is None else seed
         sealing = 1 if sealers is None else sealers
-        return found(root, make_manifest(count, chosen, params, sealers=sealing)), True
-    devnet = Devnet.load(root)
+        return found(where.root, make_manifest(count, chosen, params, sealers=sealing)), True
+    devnet = where.load()
     count, own_seed = len(devnet.names), devnet.roster.seed
     sealing = sum(peer.seals for peer in devnet.roster.peers)
     is_same = peers in (None, count) and sealers in (None, sealing) and seed in (None, own_seed)
     if params or not is_same:
-        raise _differs(root, f"a devnet of {count} peers, {sealing} of them sealers, and", own_seed)
+        raise _differs(
+            where.root, f"a devnet of {count} peers, {sealing} of them sealers, and", own_seed
+        )
     return devnet, False
 
 
-def _find_or_found_as(root: Path, manifest: Manifest, seed: int | None) -> tuple[Devnet, bool]:
+def _find_or_found_as(where: Where, manifest: Manifest, seed: int | None) -> tuple[Devnet, bool]:
     if manifest.devnet.provider == SIM:
         wanted = "`minesync devnet run`, which plays it to its end"
         raise DevnetError("simulation_only", "provider = sim", wanted)
     if seed is not None:
         manifest = with_devnet(manifest, seed=seed)
-    if not (root / "devnet.json").exists():
-        return found(root, manifest), True
-    devnet = Devnet.load(root)
+    if not where.is_there:
+        return found(where.root, manifest), True
+    devnet = where.load()
     own_seed = devnet.roster.seed
     if manifest.devnet.seed is None:
         manifest = with_devnet(manifest, seed=own_seed)
     if devnet.read_manifest() != manifest:
-        raise _differs(root, "a devnet of another manifest, and", own_seed)
+        raise _differs(where.root, "a devnet of another manifest, and", own_seed)
     return devnet, False
 
 

@@ -52,7 +52,7 @@ def run(
     """Play a manifest: start, load, events, checks, stop. A failure leaves it running."""
     chosen = _choose(load_manifest(manifest), provider, seed)
     if reset:
-        purge(where.root)
+        purge(where)
     devnet = found(where.root, chosen)
     console = Console(stderr=True, markup=False, highlight=False) if as_json else make_console()
     console.print(f"{manifest}: seed {devnet.roster.seed}, {devnet.roster.provider}, {devnet.root}")
@@ -115,10 +115,10 @@ def demo(
     plan = DemoPlan(where.root, count, tasks, chosen, once, faults, report)
     plan.check()
     # What an earlier demonstration left may go; what somebody made with `up` may not.
-    if (where.root / "devnet.json").exists():
-        if Devnet.load(where.root).roster.name != DEMO_NAME:
+    if where.is_there:
+        if where.load().roster.name != DEMO_NAME:
             raise DevnetError("devnet_exists", where.root, "`minesync devnet down --purge` first")
-        purge(where.root)
+        purge(where)
     is_good = trio.run(run_demo, plan, make_console())
     return Exit.OK if is_good else Exit.FAILED
 

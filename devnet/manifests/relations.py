@@ -9,6 +9,7 @@ from devnet.errors import DevnetError
 from devnet.functions import is_function
 from devnet.genesis import make_params
 from devnet.groups import parse_groups
+from devnet.layout import OWN_FOLDERS
 from devnet.manifests.lineup import Lineup, line_up, make_rule, name_members
 from devnet.manifests.reader import ManifestError
 from devnet.manifests.tables import (
@@ -133,8 +134,11 @@ class _Checker:
         if twice:
             wanted = "each name once, for a node, a group or a zone"
             raise ManifestError("name_twice", f"{twice[0]} in {self._where}", wanted)
-        if ANY in names:
-            raise ManifestError("name_twice", f"{ANY} in {self._where}", "a name of no meaning")
+        for name in (ANY, *OWN_FOLDERS):
+            if name in names:
+                raise ManifestError(
+                    "name_twice", f"{name} in {self._where}", "a name of no meaning"
+                )
         count = len(self._manifest.node) + sum(one.count for one in self._manifest.group.values())
         if not 1 <= count <= NODES_MAX:
             raise self._error("[node] and [group]", f"{count} nodes", f"1 to {NODES_MAX}")
