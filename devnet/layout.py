@@ -9,6 +9,7 @@ ROOT/                 ./.devnet, or MINESYNC_DEVNET_DIR
   logs/n1.log ...     what each peer wrote to stdout and stderr, over all its runs
   events.jsonl        every fault and every start, with its time
   published.jsonl     every transaction that a peer acknowledged to the load generator
+  outcome.json        what came of the last run (`devnet.outcome`)
   snapshots/          states of the whole devnet, by name (`devnet.snapshots`)
   swap.json           while the state of a snapshot takes the place of this one
 """
