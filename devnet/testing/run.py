@@ -140,7 +140,7 @@ class DevnetRun:
         if self._provider == SIM:
             assert self._nursery is not None
             return VirtualCluster(devnet, self._nursery)
-        return ProcessCluster(devnet, tethered=not self._keeps)
+        return ProcessCluster(devnet, guarded=True)
 
     async def _live(self, main: Main, opens: bool) -> Any:
         __tracebackhide__ = True
@@ -158,8 +158,7 @@ class DevnetRun:
                 await self._look(is_kept)
                 raise
             finally:
-                if not is_kept:
-                    await self._end()
+                await self._end(is_kept)
                 nursery.cancel_scope.cancel()
 
     async def _look(self, is_kept: bool) -> None:
@@ -182,15 +181,19 @@ class DevnetRun:
             return f"no bundle: {error}"
         return f"bundle: {path}"
 
-    async def _end(self) -> None:
+    async def _end(self, is_kept: bool) -> None:
         with trio.CancelScope(shield=True):
             for network in self._networks:
                 provider = network.provider
-                if isinstance(provider, ProcessCluster):
-                    try:
-                        await provider.stop(limit_s=STOP_S)
-                    finally:
-                        provider.end_now()
+                if not isinstance(provider, ProcessCluster):
+                    continue
+                if is_kept:
+                    provider.let_go()
+                    continue
+                try:
+                    await provider.stop(limit_s=STOP_S)
+                finally:
+                    provider.end_now()
 
 
 @contextmanager

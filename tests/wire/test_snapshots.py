@@ -52,7 +52,7 @@ async def work(cluster: ProcessCluster, seed: int) -> None:
 async def test_a_network_goes_back_signs_the_same_numbers_again_and_nobody_remembers(
     tmp_path: Path,
 ) -> None:
-    cluster = ProcessCluster(found_devnet(tmp_path / "net", 5, SEED), tethered=True)
+    cluster = ProcessCluster(found_devnet(tmp_path / "net", 5, SEED), guarded=True)
     try:
         await cluster.start()
         await work(cluster, 1)
