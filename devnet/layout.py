@@ -226,7 +226,7 @@ class Devnet:
                 text = file.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
             return []
-        return text.splitlines()[-lines_max:]
+        return text.splitlines()[-lines_max:] if lines_max else []
 
     def delete(self) -> None:
         """Remove the directory with everything in it; nothing may run any more."""
