@@ -124,6 +124,18 @@ class Devnet:
         """
         return _parse(folder, _read(folder))[0]
 
+    def reload(self) -> None:
+        """Take in what other processes wrote into devnet.json.
+
+        Raises:
+            DevnetError: `no_devnet`, `devnet_malformed`.
+        """
+        if not (self.root / DOCUMENT).exists():
+            raise DevnetError(
+                "no_devnet", f"none in {self.root} any more", "a devnet that is there"
+            )
+        self.roster = self.read_roster(self.root)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all peers, in order."""

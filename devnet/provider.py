@@ -43,6 +43,14 @@ class Provider(Protocol):
         """
         ...
 
+    def refresh(self) -> None:
+        """Notice nodes that somebody else has added or removed.
+
+        Raises:
+            DevnetError: `no_devnet`: somebody has deleted it.
+        """
+        ...
+
     def read_states(self) -> dict[str, str]:
         """Return of each node, in order, whether it is up, down or paused."""
         ...

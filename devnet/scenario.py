@@ -5,6 +5,7 @@
       └ deeds ──┬ load
                 ├ late nodes
                 └ events, each with its end if it lasts
+    then what single nodes are to bear (`devnet.perturb`)
     then the other checks, each until it holds or its time is over
 
 The same play runs on either provider; what it does goes into the devnet's events.
@@ -35,6 +36,7 @@ from devnet.groups import parse_groups
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.lineup import NodePlan, line_up, list_pairs, make_rule
 from devnet.manifests.tables import MINER, CheckTable, EventTable
+from devnet.perturb import perturb_all
 from devnet.provider import Provider
 from node.exits import find_blamed
 from node.network import read_genesis
@@ -120,6 +122,7 @@ class Play:
                     if check.always:
                         watchers.start_soon(self._watch, number, check)
                 await self._do_all()
+                verdicts += await perturb_all(self._provider, self._lineup, self._tell)
                 for check in self._manifest.check:
                     if not check.always:
                         verdicts.append(await self._check(check))

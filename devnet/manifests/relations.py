@@ -93,6 +93,7 @@ class _Checker:
             self._check_node(place, own)
         lineup = line_up(manifest)
         self._check_sealers(lineup)
+        self._check_perturbed(lineup)
         self._check_dials(lineup)
         self._check_zones()
         self._check_ports(lineup)
@@ -162,6 +163,12 @@ class _Checker:
                 raise self._error(place, real[0], "provider = process, where it means something")
         if own.exe and not Path(own.exe).is_absolute():
             raise self._error(f"{place} exe", own.exe, "an absolute path")
+
+    def _check_perturbed(self, lineup: Lineup) -> None:
+        for one in lineup.nodes:
+            if "disconnect" in one.table.perturb and len(lineup.nodes) == 1:
+                found = "disconnect, of a node that is alone"
+                raise self._error(f"[node.{one.name}] perturb", found, "another node")
 
     def _check_sealers(self, lineup: Lineup) -> None:
         sealing = sum(one.seals for one in lineup.nodes)
