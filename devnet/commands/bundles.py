@@ -16,6 +16,7 @@ from devnet.commands.common import HERE, Json, Report, Where, print_json, purge
 from devnet.commands.play import choose, make_play_console, play_manifest
 from devnet.founding import found
 from devnet.outcome import read_outcome
+from devnet.report import explain_kept
 from node.commands.common import make_console
 from node.exits import Exit, find_blamed
 from node.text import clean_text
@@ -74,8 +75,9 @@ def reproduce(
         purge(where)
     devnet = found(where.root, manifest)
     console.print(f"again: seed {devnet.roster.seed}, {devnet.roster.provider}, {devnet.root}")
+    is_kept = False
     try:
-        play_manifest(devnet, manifest, console, report)
+        _, is_kept = play_manifest(devnet, manifest, console, report)
     except (BlamedError, ExceptionGroup) as error:
         # Nodes that do not come up may be just what the bundle is about.
         blamed = find_blamed(error)
@@ -93,6 +95,8 @@ def reproduce(
     console.print(_render(comparisons))
     console.print(clean_text(roots))
     console.print("the checks came out the same" if is_same else "the checks came out otherwise")
+    for line in explain_kept(devnet) if is_kept else ():
+        console.print(line, soft_wrap=True)
     return Exit.OK if is_same else Exit.FAILED
 
 

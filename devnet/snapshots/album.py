@@ -144,7 +144,9 @@ class Draft:
             wanted = "another name, or that folder deleted"
             raise DevnetError("snapshot_exists", self._target, wanted)
         self._folder = self._target.parent / (_DRAFT + name)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # What a save left that was killed, whichever its name; `hold_snapshots` holds.
+        for left in self._target.parent.glob(f"{_DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
         for folder in (self._target.parent, self._folder, self._folder / STATE):
             make_private_folder(folder)
         self._files: dict[str, FileMark] = {}

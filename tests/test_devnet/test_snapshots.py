@@ -271,6 +271,17 @@ async def test_one_at_a_time(devnet: Devnet) -> None:
         await save_snapshot(ProcessCluster(devnet), "base")
 
 
+async def test_what_a_killed_save_left_is_no_snapshot_and_goes_with_the_next(
+    devnet: Devnet,
+) -> None:
+    left = devnet.root / "snapshots" / ".draftother" / "state"
+    left.mkdir(parents=True, mode=0o700)
+    (devnet.root / "snapshots").chmod(0o700)
+    assert list_names(devnet.root) == []
+    await save_snapshot(ProcessCluster(devnet), "base")
+    assert [one.name for one in (devnet.root / "snapshots").iterdir()] == ["base"]
+
+
 async def test_a_save_that_fails_leaves_nothing(devnet: Devnet) -> None:
     (devnet.root / "n2" / "link").symlink_to("nowhere")
     with pytest.raises(DevnetError, match="not_a_file"):
