@@ -132,10 +132,11 @@ async def _end_all(cluster: ProcessCluster, names: Sequence[str]) -> None:
 
 
 async def _start(cluster: ProcessCluster, names: Sequence[str]) -> None:
-    """Start peers; of a cut that was in force none of them knows any more."""
+    """Start peers that are down; of a cut that was in force none of them knows any more."""
+    devnet, running = cluster.devnet, cluster.find_running()
+    names = [name for name in names if name not in running]
     if not names:
         return
-    devnet = cluster.devnet
     spans = find_spans(read_events(devnet.events_path))
     if any(span.kind == CUT and span.end_ms is None for span in spans):
         devnet.note_event("heal")
