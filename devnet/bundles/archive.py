@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devnet.errors import DevnetError
+from devnet.manifests.tables import NODES_MAX, SPARES_MAX
 from node.text import clean_text
 
-FILES_MAX = 256
+FILES_MAX = 2 * (NODES_MAX + SPARES_MAX) + 8
+"""Options and a log of every peer that a devnet can have, and what is there once."""
 BYTES_MAX = 640 << 20
 """Of all files together."""
 RATIO_MAX = 400

@@ -177,7 +177,9 @@ HOSTILE: dict[str, bytes] = {
     "a file too long": pack(plain("manifest.toml", bytes(300 * 1024))),
     "a size of another world": make_huge_size(),
     "a bomb": make_bomb(),
-    "too many files": pack(*(plain(f"logs/n{number}.log") for number in range(300))),
+    "too many files": pack(
+        *(plain(f"logs/n{number}.log") for number in range(archive.FILES_MAX + 1))
+    ),
     "a header with a wrong check": spoil_header(),
     "cut in the middle": WHOLE[: len(WHOLE) // 2],
     "cut at the end": WHOLE[:-4],
@@ -189,6 +191,13 @@ HOSTILE: dict[str, bytes] = {
     "no gzip": b"PK\x03\x04" + bytes(100),
     "nothing": b"",
 }
+
+
+def test_as_many_files_as_the_largest_devnet_has_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "b.tar.gz"
+    files = {f"logs/n{number}.log": b"x" for number in range(archive.FILES_MAX)}
+    write_archive(path, files)
+    assert dict(read_archive(path, find_limit)) == files
 
 
 @pytest.mark.parametrize("name", HOSTILE)
