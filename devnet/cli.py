@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from devnet.commands import faults, files, lifecycle, play, views, watching
+from devnet.commands import bundles, faults, files, lifecycle, play, snapshots, views, watching
 from devnet.faults import FAULTS, resume, start
 
 app = App(name="devnet", help="Networks of many nodes on this machine.")
@@ -30,12 +30,16 @@ for _name, _command in (
     ("heal", faults.heal_command),
     ("link", faults.link_command),
     ("clock", faults.clock_command),
+    ("bundle", bundles.bundle),
+    ("reproduce", bundles.reproduce),
     ("demo", play.demo),
     ("schema", files.schema),
     ("gen", files.gen),
     ("manifests", files.manifests),
 ):
     app.command(_command, name=_name)
+
+app.command(snapshots.app)
 
 for _fault in FAULTS:
     _made = faults.make_deed_command(_fault.name, _fault.apply_to, _UNDO.get(_fault.name))

@@ -88,6 +88,14 @@ class ProcessCluster:
         """
         return self._remotes[self.devnet.peer(name).name]
 
+    def refresh(self) -> None:
+        """See `Provider.refresh`."""
+        self.devnet.reload()
+        known, names = self._remotes, self.devnet.names
+        self._remotes = {
+            name: known.get(name) or ProcessRemote(self.devnet, name) for name in names
+        }
+
     def find_running(self) -> dict[str, ProcessRef]:
         """Return the processes of the peers that run, or are stopped."""
         refs = self.devnet.read_processes()

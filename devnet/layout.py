@@ -10,6 +10,9 @@ ROOT/                 ./.devnet, or MINESYNC_DEVNET_DIR
   logs/n1.log ...     what each peer wrote to stdout and stderr, over all its runs
   events.jsonl        every fault and every start, with its time
   published.jsonl     every transaction that a peer acknowledged to the load generator
+  outcome.json        what came of the last run (`devnet.outcome`)
+  snapshots/          states of the whole devnet, by name (`devnet.snapshots`)
+  swap.json           while the state of a snapshot takes the place of this one
 """
 
 import contextlib
@@ -18,7 +21,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,18 @@ from node.paths import DataPaths
 from node.private_files import KeyFileError, make_private_folder, read_private, replace_private
 
 FORMAT = "minesync-devnet/3"
+DOCUMENT = "devnet.json"
 DIRECTORY_VARIABLE = "MINESYNC_DEVNET_DIR"
 DEFAULT_DIRECTORY = ".devnet"
 UNFINISHED = "devnet.unfinished"
 _MAY_GO = b"minesync makes or deletes this folder; all that is in it may go\n"
 ROSTER_BYTES_MAX = 1 << 20
 LOG_TAIL_BYTES = 8_192
+LOGS = "logs"
+SNAPSHOTS = "snapshots"
+OWN_FOLDERS = (LOGS, SNAPSHOTS)
+"""Names that no peer can have."""
+SWAP = "swap.json"
 
 
 def find_root(chosen: Path | None = None) -> Path:
@@ -70,7 +79,7 @@ class Devnet:
             DevnetError: `devnet_exists`, `not_a_devnet`.
             KeyFileError: `folder_open`, `folder_unusable`.
         """
-        if (root / "devnet.json").exists():
+        if (root / DOCUMENT).exists():
             raise DevnetError("devnet_exists", root, "`minesync devnet down --purge` first")
         if _is_unfinished(root):
             _empty(root)
@@ -79,14 +88,14 @@ class Devnet:
         make_private_folder(root)
         replace_private(root / UNFINISHED, _MAY_GO)
         try:
-            (root / "logs").mkdir()
-            (root / "manifest.toml").write_text(write_manifest(manifest), encoding="utf-8")
+            (root / LOGS).mkdir()
             devnet = cls(root, roster)
+            devnet.manifest_path.write_text(write_manifest(manifest), encoding="utf-8")
             yield devnet
         except BaseException:
             _empty(root)
             raise
-        with devnet._locked():
+        with devnet.lock():
             devnet._write({})
         (root / UNFINISHED).unlink()
 
@@ -95,12 +104,37 @@ class Devnet:
         """Return the devnet of a directory.
 
         Raises:
-            DevnetError: `no_devnet`, `devnet_malformed`.
+            DevnetError: `no_devnet`, `devnet_malformed`, `half_loaded` while the state of a
+                snapshot takes the place of another.
             KeyFileError: others may read the directory.
         """
-        if not (root / "devnet.json").exists():
+        if (root / SWAP).exists():
+            raise DevnetError("half_loaded", root, "the end of `minesync devnet snapshot load`")
+        if not (root / DOCUMENT).exists():
             raise DevnetError("no_devnet", f"none in {root}", "`minesync devnet up` first")
-        return cls(root, _parse(root, _read(root))[0])
+        return cls(root, cls.read_roster(root))
+
+    @staticmethod
+    def read_roster(folder: Path) -> Roster:
+        """Return the roster of the devnet.json in a folder.
+
+        Raises:
+            DevnetError: `devnet_malformed`.
+            KeyFileError: others may read it.
+        """
+        return _parse(folder, _read(folder))[0]
+
+    def reload(self) -> None:
+        """Take in what other processes wrote into devnet.json.
+
+        Raises:
+            DevnetError: `no_devnet`, `devnet_malformed`.
+        """
+        if not (self.root / DOCUMENT).exists():
+            raise DevnetError(
+                "no_devnet", f"none in {self.root} any more", "a devnet that is there"
+            )
+        self.roster = self.read_roster(self.root)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,7 +159,7 @@ class Devnet:
         Raises:
             ManifestError: somebody has changed the file.
         """
-        return load_manifest(str(self.root / "manifest.toml"))
+        return load_manifest(str(self.manifest_path))
 
     def add_peer(self, spec: PeerSpec) -> None:
         """Write down one more peer."""
@@ -151,7 +185,12 @@ class Devnet:
 
     def log_path(self, name: str) -> Path:
         """Return the log of a peer."""
-        return self.root / "logs" / f"{name}.log"
+        return self.root / LOGS / f"{name}.log"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What was asked for."""
+        return self.root / "manifest.toml"
 
     @property
     def genesis_path(self) -> Path:
@@ -174,12 +213,12 @@ class Devnet:
 
     def record_process(self, name: str, ref: ProcessRef) -> None:
         """Write down which process a peer runs as."""
-        with self._locked():
+        with self.lock():
             self._write({**self.read_processes(), name: ref})
 
     def forget_processes(self) -> None:
         """Write down that no peer runs."""
-        with self._locked():
+        with self.lock():
             self._write({})
 
     def note_event(self, event: str, **facts: Any) -> None:
@@ -199,57 +238,63 @@ class Devnet:
                 text = file.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
             return []
-        return text.splitlines()[-lines_max:]
+        return text.splitlines()[-lines_max:] if lines_max else []
 
     def delete(self) -> None:
         """Remove the directory with everything in it; nothing may run any more."""
         # Only a folder that begins like ours: the path may come from a variable of the environment.
         Devnet.load(self.root)
         replace_private(self.root / UNFINISHED, _MAY_GO)
-        (self.root / "devnet.json").unlink()
+        (self.root / DOCUMENT).unlink()
         _empty(self.root)
         self.root.rmdir()
 
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process from changing devnet.json during the block."""
+        with (self.root / "devnet.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def _change_roster(self, change: Callable[[Roster], Roster]) -> None:
-        with self._locked():
+        with self.lock():
             roster, processes = _parse(self.root, _read(self.root))
             self.roster = change(roster)
             left = {name: ref for name, ref in processes.items() if name in self.names}
             self._write(left)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.root / "devnet.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def _write(self, processes: dict[str, ProcessRef]) -> None:
-        peers: dict[str, Any] = {}
-        for peer in self.roster.peers:
-            paths, ref = self.data_paths(peer.name), processes.get(peer.name)
-            peers[peer.name] = {
-                **dataclasses.asdict(peer),
-                "url": peer.url,
-                "address": peer.address,
-                "data_dir": str(paths.root),
-                "token_file": str(paths.rpc_token),
-                "log": str(self.log_path(peer.name)),
-                "pid": ref.pid if ref else None,
-                "start_mark": ref.mark if ref else None,
-            }
-        document = {
-            "format": FORMAT,
-            "name": self.roster.name,
-            "provider": self.roster.provider,
-            "seed": self.roster.seed,
-            "network": self.roster.network,
-            "switch": self.roster.switch,
-            "genesis": str(self.genesis_path),
-            "manifest": str(self.root / "manifest.toml"),
-            "peers": peers,
+        replace_private(self.root / DOCUMENT, render_document(self.root, self.roster, processes))
+
+
+def render_document(root: Path, roster: Roster, processes: Mapping[str, ProcessRef]) -> bytes:
+    """Return devnet.json of a devnet in `root`."""
+    devnet = Devnet(root, roster)
+    peers: dict[str, Any] = {}
+    for peer in roster.peers:
+        paths, ref = devnet.data_paths(peer.name), processes.get(peer.name)
+        peers[peer.name] = {
+            **dataclasses.asdict(peer),
+            "url": peer.url,
+            "address": peer.address,
+            "data_dir": str(paths.root),
+            "token_file": str(paths.rpc_token),
+            "log": str(devnet.log_path(peer.name)),
+            "pid": ref.pid if ref else None,
+            "start_mark": ref.mark if ref else None,
         }
-        text = json.dumps(document, indent=2) + "\n"
-        replace_private(self.root / "devnet.json", text.encode("utf-8"))
+    document = {
+        "format": FORMAT,
+        "name": roster.name,
+        "provider": roster.provider,
+        "seed": roster.seed,
+        "network": roster.network,
+        "switch": roster.switch,
+        "genesis": str(devnet.genesis_path),
+        "manifest": str(devnet.manifest_path),
+        "peers": peers,
+    }
+    return (json.dumps(document, indent=2) + "\n").encode("utf-8")
 
 
 def _is_unfinished(root: Path) -> bool:
@@ -271,7 +316,7 @@ def _empty(root: Path) -> None:
 
 
 def _read(root: Path) -> Any:
-    data = read_private(root / "devnet.json", ROSTER_BYTES_MAX)
+    data = read_private(root / DOCUMENT, ROSTER_BYTES_MAX)
     try:
         return json.loads(data)
     except ValueError as error:

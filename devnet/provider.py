@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import trio
 
 from devnet.errors import DevnetError
-from devnet.layout import Devnet
+from devnet.layout import OWN_FOLDERS, Devnet
 from devnet.manifests.lineup import LinkPlan, NodePlan, Pair
 from devnet.remote import Remote
 from devnet.roster import PeerSpec
@@ -89,6 +89,14 @@ class Provider(Protocol):
 
         Raises:
             DevnetError: `unknown_peer`.
+        """
+        ...
+
+    def refresh(self) -> None:
+        """Notice nodes that somebody else has added or removed.
+
+        Raises:
+            DevnetError: `no_devnet`: somebody has deleted it.
         """
         ...
 
@@ -237,7 +245,7 @@ def choose_spare(devnet: Devnet, name: str, spares: Sequence[str]) -> str:
     Raises:
         DevnetError: `peer_exists`, `no_spare`.
     """
-    if name in devnet.names:
+    if name in (*devnet.names, *OWN_FOLDERS):
         raise DevnetError("peer_exists", name, "a new name")
     taken = {peer.key for peer in devnet.roster.peers}
     free = next((name for name in spares if name not in taken), None)

@@ -66,5 +66,5 @@ async def record_run(
         nursery.start_soon(watcher.run)
         verdicts = await play()
         nursery.cancel_scope.cancel()
-    manifest = (devnet.root / "manifest.toml").read_text(encoding="utf-8")
+    manifest = devnet.manifest_path.read_text(encoding="utf-8")
     return RunRecord(title, manifest, began_ms, await watcher.look(), verdicts)

@@ -5,6 +5,7 @@
       └ deeds ──┬ load
                 ├ late nodes
                 └ events, each with its end if it lasts
+    then what single nodes are to bear (`devnet.perturb`)
     then the other checks, each until it holds or its time is over
 
 The same play runs on either provider; what it does goes into the devnet's events.
@@ -35,10 +36,12 @@ from devnet.groups import parse_groups
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.lineup import PLAIN, NodePlan, line_up, list_pairs, plan_link
 from devnet.manifests.tables import MINER, CheckTable, EventTable
+from devnet.perturb import perturb_all
 from devnet.provider import Provider
 from node.exits import find_blamed
 from node.network import read_genesis
 from node.rpc.client import RpcError
+from node.text import clean_text
 from protocol.errors import BlamedError
 
 WATCH_S = 1.0
@@ -46,6 +49,10 @@ WATCH_S = 1.0
 LOAD = "load"
 TIMEOUT = "timeout"
 EVENTS = "events"
+START = "start"
+LOG_LINES = 5
+LOG_CHARACTERS = 600
+"""Of what a node that did not come up wrote last."""
 
 Tell = Callable[[str], None]
 """Shows a line to whoever watches."""
@@ -66,6 +73,7 @@ class Play:
         self._manifest = self._devnet.read_manifest()
         self._lineup = line_up(self._manifest)
         self._loads = 0
+        self._ready: list[str] = []
         self._refused: list[str] = []
         self._broken: dict[int, str] = {}
         self._begun_s = 0.0
@@ -77,8 +85,26 @@ class Play:
             DevnetError: one does not come up.
         """
         names = [one.name for one in self._lineup.nodes if not one.is_late]
-        await self._provider.start(names, lambda name: self._tell(f"{name} is ready"))
+
+        def hear(name: str) -> None:
+            self._ready.append(name)
+            self._tell(f"{name} is ready")
+
+        await self._provider.start(names, hear)
         await restore_links(self._provider, names)
+
+    def explain_start(self, error: BlamedError) -> list[Verdict]:
+        """Return what is to be said of a start that failed: each node, and what it wrote last."""
+        verdicts = [Verdict(START, False, str(error))]
+        for one in self._lineup.nodes:
+            if one.is_late:
+                continue
+            is_ready = one.name in self._ready
+            last = "; ".join(self._devnet.read_log_tail(one.name, LOG_LINES)) or "nothing"
+            detail = "" if is_ready else f"it wrote: {clean_text(last, LOG_CHARACTERS)}"
+            verdicts.append(Verdict(f"{one.name} is ready", is_ready, detail))
+        self._note(verdicts)
+        return verdicts
 
     async def perform(self) -> list[Verdict]:
         """Do all that the manifest says; return what became of its checks, and of its load.
@@ -95,6 +121,7 @@ class Play:
                     if check.always:
                         watchers.start_soon(self._watch, number, check)
                 await self._do_all()
+                verdicts += await perturb_all(self._provider, self._lineup, self._tell)
                 for check in self._manifest.check:
                     if not check.always:
                         verdicts.append(await self._check(check))
@@ -105,11 +132,12 @@ class Play:
         if scope.cancelled_caught:
             found = f"not over after {self._manifest.devnet.timeout_ms / 1_000:g} s"
             verdicts.append(Verdict(TIMEOUT, False, found))
-        for verdict in verdicts:
-            self._devnet.note_event(
-                "check", name=verdict.name, ok=verdict.ok, detail=verdict.detail
-            )
+        self._note(verdicts)
         return verdicts
+
+    def _note(self, verdicts: Iterable[Verdict]) -> None:
+        for one in verdicts:
+            self._devnet.note_event("check", name=one.name, ok=one.ok, detail=one.detail)
 
     # ---------------------------------------------------------------------------- what is done
 

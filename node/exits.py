@@ -68,6 +68,7 @@ _BY_CODE: dict[str, Exit] = {
     "bad_groups": Exit.USAGE,
     "bad_condition": Exit.USAGE,
     "bad_param": Exit.USAGE,
+    "bad_pattern": Exit.USAGE,
     "bad_seed": Exit.USAGE,
     "data_dir_in_use": Exit.DATA_DIR_IN_USE,
     "disk_full": Exit.DISK_FULL,

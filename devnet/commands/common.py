@@ -11,9 +11,10 @@ from cyclopts import Parameter
 
 from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
-from devnet.layout import Devnet, find_root
+from devnet.layout import DOCUMENT, Devnet, find_root
 from devnet.manifests.fields import DURATION, BadValue, Kind
 from devnet.manifests.tables import PROCESS, Manifest
+from devnet.snapshots.swap import recover
 from node.config import OPTIONS
 from node.text import suggest
 
@@ -55,13 +56,29 @@ class Where:
         """The directory that is meant."""
         return find_root(self.dir)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a devnet is there."""
+        return (self.root / DOCUMENT).exists()
+
+    def load(self) -> Devnet:
+        """Return the devnet that is there; a load that was interrupted is finished or undone first.
+
+        Raises:
+            DevnetError: `no_devnet`, `snapshots_busy`, and as `Devnet.load`.
+        """
+        done = recover(self.root)
+        if done:
+            sys.stderr.write(f"minesync: {done}\n")
+        return Devnet.load(self.root)
+
     def open(self) -> ProcessCluster:
         """Return the devnet that is there.
 
         Raises:
             DevnetError: `no_devnet`, or `simulation_over` for what a simulation left.
         """
-        devnet = Devnet.load(self.root)
+        devnet = self.load()
         if devnet.roster.provider != PROCESS:
             found = f"a simulation in {self.root}, which ended with its run"
             raise DevnetError("simulation_over", found, "a devnet of processes")
@@ -133,16 +150,17 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, default=dataclasses.asdict) + "\n")
 
 
-def purge(root: Path) -> None:
+def purge(where: Where) -> None:
     """Delete a devnet that does not run; do nothing where there is none.
 
     Raises:
         DevnetError: `already_running`.
     """
-    if not (root / "devnet.json").exists():
+    if not where.is_there:
         return
-    cluster = ProcessCluster(Devnet.load(root))
+    cluster = ProcessCluster(where.load())
     if cluster.find_running():
-        raise DevnetError("already_running", f"a devnet in {root}", "`minesync devnet down` first")
+        found = f"a devnet in {where.root}"
+        raise DevnetError("already_running", found, "`minesync devnet down` first")
     cluster.take_down_network()
     cluster.devnet.delete()

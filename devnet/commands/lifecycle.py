@@ -28,7 +28,7 @@ from devnet.demo import explain_cast
 from devnet.errors import DevnetError
 from devnet.faults import add, remove, restore_links
 from devnet.founding import COUNT_DEFAULT, choose_seed, found, make_manifest
-from devnet.layout import Devnet
+from devnet.layout import DOCUMENT, Devnet
 from devnet.manifests.fields import NAME
 from devnet.manifests.lineup import ALL_DIAL_MAX, DIALS_MAX, NodePlan, line_up
 from devnet.manifests.reader import load_manifest
@@ -74,16 +74,16 @@ def up(
     """
     check_choice("--network", network, NETWORKS)
     if reset:
-        purge(where.root)
+        purge(where)
     if manifest is None:
         wish = _Wish(peers, sealers, seed, network, read_params(param or []))
-        devnet, is_new = _find_or_found(where.root, wish)
+        devnet, is_new = _find_or_found(where, wish)
     elif peers is not None or sealers is not None or param:
         wanted = "the manifest alone says it"
         raise DevnetError("bad_value", "a manifest with --peers, --sealers or --param", wanted)
     else:
         asked = with_devnet(load_manifest(manifest), seed=seed, network=network)
-        devnet, is_new = _find_or_found_as(where.root, asked)
+        devnet, is_new = _find_or_found_as(where, asked)
     cluster = ProcessCluster(devnet, guarded=True)
     running = cluster.find_running()
     if len(running) == len(devnet.names):
@@ -107,7 +107,7 @@ def up(
 
     trio.run(run_guarded, cluster, work)
     if as_json:
-        sys.stdout.write((devnet.root / "devnet.json").read_text(encoding="utf-8"))
+        sys.stdout.write((devnet.root / DOCUMENT).read_text(encoding="utf-8"))
         return
     for line in explain_cast(devnet):
         console.print(line)
@@ -122,7 +122,7 @@ def down(
     where: Where = HERE,
 ) -> None:
     """Stop every peer."""
-    cluster = ProcessCluster(Devnet.load(where.root))
+    cluster = ProcessCluster(where.load())
     killed = trio.run(cluster.stop)
     cluster.devnet.forget_processes()
     console = make_console()
@@ -170,15 +170,15 @@ class _Wish:
     params: dict[str, int]
 
 
-def _find_or_found(root: Path, wish: _Wish) -> tuple[Devnet, bool]:
+def _find_or_found(where: Where, wish: _Wish) -> tuple[Devnet, bool]:
     """Return the devnet that is there, if it is the one asked for, else a new one and true."""
-    if not (root / "devnet.json").exists():
+    if not where.is_there:
         count = COUNT_DEFAULT if wish.peers is None else wish.peers
         chosen = choose_seed() if wish.seed is None else wish.seed
         sealing = 1 if wish.sealers is None else wish.sealers
         manifest = make_manifest(count, chosen, wish.params, sealers=sealing)
-        return found(root, with_devnet(manifest, network=wish.network)), True
-    devnet = Devnet.load(root)
+        return found(where.root, with_devnet(manifest, network=wish.network)), True
+    devnet = where.load()
     roster = devnet.roster
     count, sealing = len(devnet.names), sum(peer.seals for peer in roster.peers)
     network = NAMESPACES if roster.switch else LOOPBACK
@@ -186,22 +186,22 @@ def _find_or_found(root: Path, wish: _Wish) -> tuple[Devnet, bool]:
     there = (count, sealing, roster.seed, network)
     if wish.params or any(one not in (None, own) for one, own in zip(asked, there, strict=True)):
         what = f"a devnet of {count} peers, {sealing} of them sealers, on {network}, and"
-        raise _differs(root, what, roster.seed)
+        raise _differs(where.root, what, roster.seed)
     return devnet, False
 
 
-def _find_or_found_as(root: Path, manifest: Manifest) -> tuple[Devnet, bool]:
+def _find_or_found_as(where: Where, manifest: Manifest) -> tuple[Devnet, bool]:
     if manifest.devnet.provider == SIM:
         wanted = "`minesync devnet run`, which plays it to its end"
         raise DevnetError("simulation_only", "provider = sim", wanted)
-    if not (root / "devnet.json").exists():
-        return found(root, manifest), True
-    devnet = Devnet.load(root)
+    if not where.is_there:
+        return found(where.root, manifest), True
+    devnet = where.load()
     own_seed = devnet.roster.seed
     if manifest.devnet.seed is None:
         manifest = with_devnet(manifest, seed=own_seed)
     if devnet.read_manifest() != manifest:
-        raise _differs(root, "a devnet of another manifest, and", own_seed)
+        raise _differs(where.root, "a devnet of another manifest, and", own_seed)
     return devnet, False
 
 

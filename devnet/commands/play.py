@@ -31,6 +31,7 @@ from devnet.layout import Devnet
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.reader import load_manifest
 from devnet.manifests.tables import ALWAYS, NETWORKS, NEVER, PROCESS, PROVIDERS, Manifest
+from devnet.outcome import Outcome, gather_roots, write_outcome
 from devnet.provider import Provider
 from devnet.report import explain_kept, render_verdicts
 from devnet.run_record import record_run
@@ -38,11 +39,13 @@ from devnet.run_report import write_reports
 from devnet.scenario import Play, Tell, play_all
 from devnet.session import run_guarded
 from devnet.virtual.cluster import VirtualCluster, run_virtual
+from devnet.watch.watcher import Watcher
 from node.commands.common import make_console
-from node.exits import Exit
+from node.exits import Exit, find_blamed
 from node.network import read_genesis
 from node.rpc.client import RpcError
 from node.telemetry import configure_silently
+from protocol.errors import BlamedError
 
 
 def run(
@@ -66,14 +69,11 @@ def run(
     given = {"provider": provider, "seed": seed, "network": network}
     chosen = with_devnet(load_manifest(manifest), **given)
     if reset:
-        purge(where.root)
+        purge(where)
     devnet = found(where.root, chosen)
-    console = Console(stderr=True, markup=False, highlight=False) if as_json else make_console()
+    console = make_play_console(as_json=as_json)
     console.print(f"{manifest}: seed {devnet.roster.seed}, {devnet.roster.provider}, {devnet.root}")
-    if devnet.roster.provider == PROCESS:
-        verdicts, is_kept = _run_processes(devnet, chosen, console, report)
-    else:
-        verdicts, is_kept = _run_simulation(devnet, console, report), False
+    verdicts, is_kept = play_manifest(devnet, chosen, console, report)
     is_good = all(verdict.ok for verdict in verdicts)
     if as_json:
         print_json({"ok": is_good, "seed": devnet.roster.seed, "verdicts": verdicts})
@@ -83,6 +83,24 @@ def run(
         for line in _explain_failure(devnet, manifest, is_kept=is_kept):
             console.print(line, soft_wrap=True)
     return Exit.OK if is_good else Exit.FAILED
+
+
+def make_play_console(*, as_json: bool) -> Console:
+    """Return where a play tells what happens; stdout stays free for JSON."""
+    return Console(stderr=True, markup=False, highlight=False) if as_json else make_console()
+
+
+def play_manifest(
+    devnet: Devnet, manifest: Manifest, console: Console, report: Path | None
+) -> tuple[list[Verdict], bool]:
+    """Play the manifest of a new devnet; return what became of it, and whether it still runs.
+
+    Raises:
+        DevnetError: its nodes do not come up.
+    """
+    if devnet.roster.provider == PROCESS:
+        return _run_processes(devnet, manifest, console, report)
+    return _run_simulation(devnet, console, report), False
 
 
 def load(
@@ -129,10 +147,10 @@ def demo(
     plan = DemoPlan(where.root, count, tasks, chosen, once, faults, report)
     plan.check()
     # What an earlier demonstration left may go; what somebody made with `up` may not.
-    if (where.root / "devnet.json").exists():
-        if Devnet.load(where.root).roster.name != DEMO_NAME:
+    if where.is_there:
+        if where.load().roster.name != DEMO_NAME:
             raise DevnetError("devnet_exists", where.root, "`minesync devnet down --purge` first")
-        purge(where.root)
+        purge(where)
     is_good = trio.run(run_demo, plan, make_console())
     return Exit.OK if is_good else Exit.FAILED
 
@@ -173,20 +191,48 @@ def _run_simulation(devnet: Devnet, console: Console, report: Path | None) -> li
 
 
 async def _play(provider: Provider, tell: Tell, report: Path | None) -> list[Verdict]:
-    """Play the manifest of a devnet; write a report of it if one is wanted."""
+    """Play the manifest of a devnet; write down what came of it, and a report if one is wanted.
+
+    Raises:
+        DevnetError: its nodes do not come up; that is written down, too.
+    """
     play = Play(provider, tell)
+    trouble: list[BlamedError] = []
+
+    async def perform() -> list[Verdict]:
+        try:
+            return await play_all(play)
+        except (BlamedError, ExceptionGroup) as error:
+            blamed = find_blamed(error)
+            if blamed is None:
+                raise
+            trouble.append(blamed)
+            return play.explain_start(blamed)
+
+    devnet = provider.devnet
     if report is None:
-        return await play_all(play)
-    title = f"{provider.devnet.roster.name}, {provider.devnet.roster.provider}"
-    record = await record_run(provider, title, lambda: play_all(play))
-    tell(f"report: {write_reports(record, report)[0]}")
-    return list(record.verdicts)
+        verdicts = await perform()
+        history = (await Watcher(provider).look()).history
+    else:
+        title = f"{devnet.roster.name}, {devnet.roster.provider}"
+        record = await record_run(provider, title, perform)
+        verdicts, history = list(record.verdicts), record.last.history
+        tell(f"report: {write_reports(record, report)[0]}")
+    write_outcome(devnet, Outcome(tuple(verdicts), gather_roots(history)))
+    if trouble:
+        raise trouble[0]
+    return verdicts
 
 
 def _explain_failure(devnet: Devnet, manifest: str, *, is_kept: bool) -> list[str]:
     if is_kept:
-        return ["", *explain_kept(devnet)]
+        return ["", *explain_kept(devnet), *_explain_bundle(devnet)]
     again = f"minesync devnet run {shlex.quote(manifest)} --seed {devnet.roster.seed}"
     again += f" --provider {devnet.roster.provider} --reset"
     again += f" --dir {shlex.quote(str(devnet.root))}"
-    return ["", f"again: {again}", f"what happened: {devnet.events_path}"]
+    what = [f"again: {again}", f"what happened: {devnet.events_path}"]
+    return ["", *what, *_explain_bundle(devnet)]
+
+
+def _explain_bundle(devnet: Devnet) -> list[str]:
+    return [f"for a report: minesync devnet bundle --dir {shlex.quote(str(devnet.root))}"]

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from typing import Annotated
 
 import trio
@@ -15,7 +16,7 @@ from devnet.conditions import parse_condition
 from devnet.demo import find_ledger
 from devnet.errors import DevnetError
 from devnet.facts import look, wait_for
-from devnet.follow import follow_logs
+from devnet.follow import Wanted, compile_pattern, follow_logs
 from devnet.layout import DIRECTORY_VARIABLE
 from devnet.observe import Observer
 from devnet.report import (
@@ -57,13 +58,27 @@ def logs(
     follow: Annotated[
         bool, Parameter(name=["--follow", "-f"], help="Go on until Ctrl-C.", negative="")
     ] = False,
-    lines: Annotated[int, Parameter(help="Of each peer, at first.")] = 20,
+    lines: Annotated[
+        int | None, Parameter(help="Of each peer, at first; else 20, or all that match.")
+    ] = None,
+    grep: Annotated[
+        str | None, Parameter(help="Only lines with a match of this regular expression.")
+    ] = None,
+    since: Annotated[str | None, Parameter(help="Only lines of the last 30s, 5m, ...")] = None,
     where: Where = HERE,
 ) -> None:
     """Print what peers wrote."""
+    if lines is not None and lines < 0:
+        raise DevnetError("bad_value", f"--lines {lines}", "0 or more")
+    wanted = Wanted(
+        lines=lines,
+        pattern=None if grep is None else compile_pattern(grep),
+        since_s=None if since is None else read_seconds(since, "--since"),
+    )
     devnet = where.open().devnet
     names = [devnet.peer(peer).name] if peer else list(devnet.names)
-    trio.run(follow_logs, devnet, names, lines, follow)
+    work = partial(follow_logs, devnet, names, wanted, make_console(), goes_on=follow)
+    trio.run(work)
 
 
 def exec_command(

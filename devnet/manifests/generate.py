@@ -7,6 +7,7 @@ from devnet.manifests.lineup import line_up
 from devnet.manifests.tables import (
     MINER,
     OBSERVER,
+    PERTURBATIONS,
     VALIDATOR,
     CheckTable,
     DevnetTable,
@@ -29,6 +30,8 @@ QUIET_MS = 3_000
 LASTS_MS = (1_000, 2_000, 4_000)
 SUBMISSION_EPOCHS = 20
 """For answers: longer than all events together keep anybody away."""
+PERTURBED_EPOCHS = 10
+"""So much longer for each perturbation: the time away, until all are ready, and between two."""
 WORKED_MS = 180_000
 
 
@@ -45,6 +48,7 @@ def make_random_manifest(seed: int) -> Manifest:
         "worker": _draw_group(draws, MINER, draws.choice(MINERS), zones),
     }
     single = _draw_nodes(draws, zones)
+    _draw_perturbed(seed, single, group)
     base = Manifest(
         devnet=DevnetTable(name=f"random-{seed}", seed=seed),
         genesis=genesis,
@@ -56,7 +60,7 @@ def make_random_manifest(seed: int) -> Manifest:
     work = LoadTable(
         tasks=tasks,
         every_ms=draws.choice((0, 500, 1_000)),
-        submission_epochs=SUBMISSION_EPOCHS,
+        submission_epochs=SUBMISSION_EPOCHS + PERTURBED_EPOCHS * _count_perturbed(base),
     )
     # A publisher that is away when its turn comes would fail the play.
     begin_ms = work.tasks * work.every_ms + QUIET_MS
@@ -104,6 +108,23 @@ def _draw_nodes(draws: random.Random, zones: dict[str, ZoneTable]) -> dict[str, 
         )
         nodes["late"] = late
     return nodes
+
+
+def _draw_perturbed(seed: int, single: dict[str, NodeTable], group: dict[str, GroupTable]) -> None:
+    """Let a node or the nodes of a group bear something, one after the other."""
+    draws = random.Random(f"manifest/{seed}/perturb")
+    if draws.random() < 0.4:
+        name = draws.choice((*single, *group))
+        count = 1 if name in group else draws.choice((1, 2))
+        kinds = tuple(draws.sample(PERTURBATIONS, count))
+        if name in group:
+            group[name] = replace(group[name], perturb=kinds)
+        else:
+            single[name] = replace(single[name], perturb=kinds)
+
+
+def _count_perturbed(base: Manifest) -> int:
+    return sum(len(one.table.perturb) for one in line_up(base).nodes)
 
 
 def _draw_links(draws: random.Random, base: Manifest) -> tuple[LinkTable, ...]:

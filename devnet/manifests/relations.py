@@ -9,6 +9,7 @@ from devnet.errors import DevnetError
 from devnet.functions import is_function
 from devnet.genesis import make_params
 from devnet.groups import parse_groups
+from devnet.layout import OWN_FOLDERS
 from devnet.manifests.lineup import PLAIN, Lineup, line_up, name_members, plan_link
 from devnet.manifests.reader import ManifestError
 from devnet.manifests.tables import (
@@ -94,6 +95,7 @@ class _Checker:
             self._check_node(place, own)
         lineup = line_up(manifest)
         self._check_sealers(lineup)
+        self._check_perturbed(lineup)
         self._check_dials(lineup)
         self._check_zones()
         self._check_ports(lineup)
@@ -142,8 +144,11 @@ class _Checker:
         if twice:
             wanted = "each name once, for a node, a group or a zone"
             raise ManifestError("name_twice", f"{twice[0]} in {self._where}", wanted)
-        if ANY in names:
-            raise ManifestError("name_twice", f"{ANY} in {self._where}", "a name of no meaning")
+        for name in (ANY, *OWN_FOLDERS):
+            if name in names:
+                raise ManifestError(
+                    "name_twice", f"{name} in {self._where}", "a name of no meaning"
+                )
         count = len(self._manifest.node) + sum(one.count for one in self._manifest.group.values())
         if not 1 <= count <= NODES_MAX:
             raise self._error("[node] and [group]", f"{count} nodes", f"1 to {NODES_MAX}")
@@ -167,6 +172,12 @@ class _Checker:
                 raise self._error(place, real[0], "provider = process, where it means something")
         if own.exe and not Path(own.exe).is_absolute():
             raise self._error(f"{place} exe", own.exe, "an absolute path")
+
+    def _check_perturbed(self, lineup: Lineup) -> None:
+        for one in lineup.nodes:
+            if "disconnect" in one.table.perturb and len(lineup.nodes) == 1:
+                found = "disconnect, of a node that is alone"
+                raise self._error(f"[node.{one.name}] perturb", found, "another node")
 
     def _check_sealers(self, lineup: Lineup) -> None:
         sealing = sum(one.seals for one in lineup.nodes)

@@ -50,10 +50,13 @@ TASKS_MAX = 10_000
 PORT_LEAST = 1_024
 PORT_MOST = 65_535
 SPARES_MAX = 32
+PERTURBATIONS_MAX = 16
 
 TARGETED = ("kill", "stop", "start", "pause", "resume", "restart", "clock")
 DEEDS = (*TARGETED, "partition", "heal", "link", "load")
 """What an event can do."""
+PERTURBATIONS = ("kill", "pause", "disconnect", "restart")
+"""What one node can be made to bear by itself."""
 LASTING = ("kill", "stop", "pause", "partition", "link", "clock")
 """Those that `for` can take back."""
 
@@ -152,6 +155,11 @@ class NodeTable:
     publishes: bool = entry(True, "Whether a miner publishes tasks of the load.", FLAG)
     byzantine: tuple[str, ...] = entry(
         (), "How it cheats; it then has no honest role.", list_of(choice(*LIES), most=len(LIES))
+    )
+    perturb: tuple[str, ...] = entry(
+        (),
+        "Done to it once load and events are over, one by one, all nodes ready in between.",
+        list_of(choice(*PERTURBATIONS), most=PERTURBATIONS_MAX),
     )
     exe: str = entry(
         "",

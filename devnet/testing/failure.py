@@ -32,7 +32,7 @@ async def describe_network(provider: Provider, *, is_kept: bool) -> str:
     roster = devnet.roster
     parts = [
         f"seed {roster.seed}, {roster.provider}, {devnet.root}",
-        "manifest:\n" + _indent((devnet.root / "manifest.toml").read_text(encoding="utf-8")),
+        "manifest:\n" + _indent(devnet.manifest_path.read_text(encoding="utf-8")),
         "time line, in seconds:\n" + _indent(describe_events(devnet)),
         "nodes:\n" + _indent(nodes.get()),
     ]

@@ -7,8 +7,10 @@ the network comes with the first test that takes one. Such a test is run by pyte
 import hashlib
 import importlib.util
 import inspect
+import re
 import shlex
 from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,6 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--devnet-keep",
         action="store_true",
         help="Leave the processes of a test that failed running, and say how to look at them.",
+    )
+    group.addoption(
+        "--devnet-bundle",
+        type=Path,
+        metavar="DIR",
+        help="Folder for a bundle of each network of a test that failed.",
     )
 
 
@@ -115,6 +123,7 @@ def fixture_run(
         lambda: tmp_path_factory.mktemp("devnet"),
         keeps=request.config.getoption("--devnet-keep"),
         again=_make_command(item, provider, seed),
+        bundles=_choose_bundles(item),
     )
     item.stash[_KEY] = run
     return run
@@ -204,6 +213,12 @@ def _choose_seed(item: pytest.Item, marked: Any) -> int:
         return marked
     # Another seed for each test, and the same one tomorrow.
     return int.from_bytes(hashlib.sha256(item.nodeid.encode()).digest()[:6], "big")
+
+
+def _choose_bundles(item: pytest.Item) -> Path | None:
+    """Return how the bundles of a test are to be named, but for their numbers."""
+    folder: Path | None = item.config.getoption("--devnet-bundle")
+    return None if folder is None else folder.absolute() / re.sub(r"[^\w.-]+", "-", item.name)
 
 
 def _make_command(item: pytest.Item, provider: str, seed: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 import structlog
 import trio
 
+from devnet.bundles.bundle import write_bundle
 from devnet.cluster import ProcessCluster
 from devnet.founding import found
 from devnet.layout import Devnet
@@ -27,6 +28,7 @@ from devnet.testing.faulty_peer import Answer, FaultyPeer, hold, open_peer, read
 from devnet.testing.network import Network
 from devnet.virtual.cluster import VirtualCluster
 from node.telemetry import configure_silently
+from protocol.errors import BlamedError
 from protocol.messages import Status
 
 LOOK_S = 10.0
@@ -46,6 +48,7 @@ class DevnetRun:
         make_root: returns a new folder.
         keeps: after a failure processes stay up.
         again: the command line that repeats the run.
+        bundles: where a failure leaves bundles, named so with a number each; None: nowhere.
 
     Attributes:
         report: what a failure left behind; empty before one.
@@ -61,6 +64,7 @@ class DevnetRun:
         *,
         keeps: bool,
         again: str,
+        bundles: Path | None = None,
     ) -> None:
         self.report = ""
         self._given = given
@@ -70,6 +74,7 @@ class DevnetRun:
         self._make_root = make_root
         self._keeps = keeps
         self._again = again
+        self._bundles = bundles
         self._networks: list[Network] = []
         self._nursery: trio.Nursery | None = None
         self._faulty_peers = 0
@@ -161,7 +166,20 @@ class DevnetRun:
         with trio.CancelScope(shield=True), trio.move_on_after(LOOK_S):
             for network in self._networks:
                 texts.append(await describe_network(network.provider, is_kept=is_kept))
+                if self._bundles is not None:
+                    texts.append(await self._bundle(network.provider, len(texts)))
         self.report = "\n\n".join([*texts, f"again: {self._again}"])
+
+    async def _bundle(self, provider: Provider, number: int) -> str:
+        assert self._bundles is not None
+        path = self._bundles.with_name(f"{self._bundles.name}-{number}.tar.gz")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            await write_bundle(provider, path, again=self._again)
+        except (OSError, BlamedError) as error:
+            # It is the failure of the test that matters.
+            return f"no bundle: {error}"
+        return f"bundle: {path}"
 
     async def _end(self, is_kept: bool) -> None:
         with trio.CancelScope(shield=True):

@@ -83,6 +83,9 @@ class VirtualCluster:
         """See `Provider`, here and below."""
         return self._remotes[self.devnet.peer(name).name]
 
+    def refresh(self) -> None:
+        """Do nothing: no other process changes what is in this loop."""
+
     def read_states(self) -> dict[str, str]:
         """Return the state of each node."""
         return {name: self._members[name].state for name in self.devnet.names}

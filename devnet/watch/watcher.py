@@ -9,6 +9,7 @@ import trio
 from devnet.observe import OBSERVE_S, NetworkView, Observer
 from devnet.provider import KeptWays, Provider, call_each, find_awake
 from devnet.remote import Remote
+from devnet.snapshots.swap import LOADED
 from devnet.watch.events import EventLog
 from devnet.watch.history import History, Sample, SealSeen
 from devnet.watch.snapshot import Identity, PeerLinks, Snapshot
@@ -31,6 +32,7 @@ class Watcher:
         self._observer = Observer(provider)
         self._history = History()
         self._events = EventLog(provider.devnet.events_path)
+        self._loads = 0
         # By peer: which run of it was asked last, and from where on to ask.
         self._places: dict[str, tuple[int, int]] = {}
         self.latest = Snapshot(self._identify(), provider.devnet.read_now_ms(), NetworkView(()))
@@ -42,8 +44,14 @@ class Watcher:
             await trio.sleep(LOOK_S)
 
     async def look(self) -> Snapshot:
-        """Look once, and return all that is known then."""
+        """Look once, and return all that is known then.
+
+        Raises:
+            DevnetError: `no_devnet`: it has been deleted.
+        """
+        self._provider.refresh()
         devnet = self._provider.devnet
+        self._forget_other_times()
         links = await self._look_around()
         view = await self._observer.look()
         now_ms = devnet.read_now_ms()
@@ -52,6 +60,13 @@ class Watcher:
         events = self._events.read()
         self.latest = Snapshot(self._identify(), now_ms, view, links, events, self._history)
         return self.latest
+
+    def _forget_other_times(self) -> None:
+        """Forget what was seen before a snapshot was loaded: it has not happened."""
+        loads = sum(event.name == LOADED for event in self._events.read())
+        if loads != self._loads:
+            self._loads, self._history = loads, History()
+            self._places.clear()
 
     async def _look_around(self) -> dict[str, PeerLinks]:
         names = {peer.peer_id: peer.name for peer in self._provider.devnet.roster.peers}

@@ -212,3 +212,42 @@ def test_there_are_no_more_spare_accounts_than_were_asked_for(devnet: Devnet) ->
         cluster.add(plan)
     with pytest.raises(DevnetError, match="no_spare"):
         cluster.add(plans[4])
+
+
+ALONE = """
+[devnet]
+provider = "sim"
+seed = 7
+
+[node.one]
+dials = []
+
+[node.two]
+dials = []
+
+[[check]]
+expr = "epoch >= 1"
+"""
+
+
+def test_a_run_that_never_comes_up_has_its_report_and_can_be_bundled_and_reproduced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alone.toml").write_text(ALONE)
+    where = ["--dir", str(tmp_path / "net")]
+    words = ["run", str(tmp_path / "alone.toml"), "--report", str(tmp_path / "out"), *where]
+    assert run_command(["devnet", *words]) == Exit.FAILED
+    assert "minesync: not_ready: found one: not yet peers" in capsys.readouterr().err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["ok"] is False
+    assert [(one["name"], one["ok"]) for one in report["verdicts"]] == [
+        ("start", False),
+        ("one is ready", False),
+        ("two is ready", False),
+    ]
+    assert "one is ready" in (tmp_path / "out" / "report.html").read_text()
+    bundle = str(tmp_path / "b.tar.gz")
+    assert run_command(["devnet", "bundle", bundle, *where]) == Exit.OK
+    again = ["--dir", str(tmp_path / "again")]
+    assert run_command(["devnet", "reproduce", bundle, *again]) == Exit.OK
+    assert "the checks came out the same" in capsys.readouterr().out

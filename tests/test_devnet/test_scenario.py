@@ -10,9 +10,10 @@ from devnet.checks import Verdict
 from devnet.commands.common import with_devnet
 from devnet.founding import found
 from devnet.layout import Devnet
-from devnet.manifests.reader import read_manifest
+from devnet.manifests.reader import ManifestError, read_manifest
 from devnet.manifests.relations import check_relations
 from devnet.manifests.tables import SIM
+from devnet.perturb import BETWEEN_S
 from devnet.scenario import Play, play_all
 from devnet.virtual.cluster import VirtualCluster, run_virtual
 from node.cli import run_command
@@ -229,3 +230,69 @@ def test_a_simulation_is_run_and_not_left_up(
     file.write_text('[devnet]\nprovider = "sim"\n' + THREE)
     assert run_command(["devnet", "up", str(file), "--dir", str(tmp_path / "net")]) == Exit.FAILED
     assert "simulation_only" in capsys.readouterr().err
+
+
+PERTURBED = """
+[group.n]
+count = 3
+role = "validator"
+perturb = ["restart"]
+
+[node.w]
+perturb = ["kill", "pause", "disconnect"]
+
+[[event]]
+do = "stop"
+at = "2s"
+target = ["n2"]
+for = "1s"
+
+[[check]]
+expr = "converged and ready and epoch >= 20"
+within = "1m"
+"""
+
+
+def test_what_nodes_are_to_bear_comes_one_by_one_after_all_events(tmp_path: Path) -> None:
+    verdicts, devnet = play(tmp_path / "net", PERTURBED)
+    assert [verdict for verdict in verdicts if not verdict.ok] == []
+    deeds = [(event, peer) for _, event, peer in list_deeds(devnet)]
+    assert deeds == [
+        ("stop", "n2"),
+        ("start", "n2"),
+        *[("kill", "w"), ("start", "w"), ("pause", "w"), ("resume", "w")],
+        *[("partition", ""), ("heal", "")],
+        *[deed for name in ("n1", "n2", "n3") for deed in (("restart", name), ("start", name))],
+    ]
+    times = [float(at) for at, event, _ in list_deeds(devnet) if event in ("kill", "pause")]
+    assert times[1] - times[0] >= BETWEEN_S
+    cut = [event for event in read_events(devnet) if event["event"] == "partition"]
+    assert cut[0]["groups"] == [["w"], ["n1", "n2", "n3"]]
+
+
+def test_what_no_node_can_bear_is_refused() -> None:
+    for text, reason in (
+        ('[node.a]\nperturb = ["disconnect"]', "disconnect, of a node that is alone"),
+        ('[node.a]\nperturb = ["upgrade"]', "not_a_choice"),
+    ):
+        with pytest.raises(ManifestError, match=reason):
+            check_relations(read_manifest(text, "net.toml"))
+
+
+def test_a_node_that_is_not_ready_again_ends_it_with_a_verdict(tmp_path: Path) -> None:
+    # The only one that it could meet is down for good.
+    text = """
+[node.a]
+
+[node.b]
+perturb = ["restart", "kill"]
+
+[[event]]
+do = "stop"
+at = "1s"
+target = ["a"]
+"""
+    verdicts, devnet = play(tmp_path / "net", text)
+    assert [verdict.name for verdict in verdicts if not verdict.ok] == ["perturb"]
+    assert "after restart of b: " in verdicts[0].detail
+    assert "kill" not in [event for _, event, _ in list_deeds(devnet)]

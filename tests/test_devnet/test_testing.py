@@ -9,6 +9,7 @@ import pytest
 
 # Loaded before a pytest within this one: it forgets what was loaded in it for the first time.
 import devnet.testing.run  # noqa: F401
+from devnet.bundles.bundle import read_bundle
 from devnet.errors import DevnetError
 from devnet.functions import find_function, judge, reply, solve_or_echo, write_command
 from devnet.testing.cast import make_cast
@@ -31,7 +32,8 @@ def test_the_tests_of_the_readmes_pass_in_virtual_time(
 
 
 def test_a_failure_shows_the_network_and_how_to_repeat_it(pytester: pytest.Pytester) -> None:
-    result = run(pytester, plant_bug(read_ten_lines()), "--devnet-seed=7")
+    options = ("--devnet-seed=7", "--devnet-bundle=out")
+    result = run(pytester, plant_bug(read_ten_lines()), *options)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -49,9 +51,15 @@ def test_a_failure_shows_the_network_and_how_to_repeat_it(pytester: pytest.Pytes
             "  peer * state root *",
             "  n2 * observer *",
             "  tasks: 1 completed*",
+            "bundle: *.tar.gz",
             "again: pytest *::test_my_miner_survives_a_partition --devnet=sim --devnet-seed=7",
         ]
     )
+    (made,) = (pytester.path / "out").iterdir()
+    bundle = read_bundle(made)
+    assert bundle.summary.again.startswith("pytest ")
+    assert {note.state for note in bundle.summary.peers.values()} == {"up"}
+    assert [len(by_root) for by_root in bundle.outcome.roots.values()].count(1) >= 3
 
 
 ROOTS = """

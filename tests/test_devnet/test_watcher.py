@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
 from devnet.founding import found_devnet
 from devnet.layout import Devnet
+from devnet.manifests.lineup import NodePlan
+from devnet.manifests.tables import NodeTable
+from devnet.provider import DOWN, UP
+from devnet.snapshots.swap import LOADED
 from devnet.watch.snapshot import PeerLinks
 from devnet.watch.watcher import Watcher
 from tests.test_devnet.fakes import FakeCluster, FakeRemote, make_status
@@ -98,3 +103,45 @@ async def test_a_peer_that_does_not_answer_hides_none_of_the_others(devnet: Devn
     assert [peer.state for peer in snapshot.view.peers] == ["up", "silent", "down"]
     assert [event.describe() for event in snapshot.events] == ["kill n3"]
     assert snapshot.identity.names == devnet.names
+
+
+async def test_peers_that_other_commands_add_and_remove_come_and_go(devnet: Devnet) -> None:
+    seers = {name: Seer() for name in ("n1", "n4")}
+    cluster = FakeCluster(devnet, [make_remote(name, seer) for name, seer in seers.items()])
+    watcher = Watcher(cluster)
+    assert (await watcher.look()).identity.names == ("n1", "n2", "n3")
+    other = ProcessCluster(Devnet.load(devnet.root))
+    other.add(NodePlan("n4", NodeTable(), group="", seals=False, dials=("n1",)))
+    other.remove("n2")
+    seers["n4"].sealed = [[3, "ab", 1]]
+    seers["n1"].peers = [other.devnet.peer("n4").peer_id]
+    snapshot = await watcher.look()
+    assert snapshot.identity.names == ("n1", "n3", "n4")
+    assert [(view.name, view.state) for view in snapshot.view.peers] == [
+        ("n1", UP),
+        ("n3", DOWN),
+        ("n4", UP),
+    ]
+    assert snapshot.links["n1"].connected == ("n4",)
+    assert snapshot.history.seals["n4"][3].state_root == "ab"
+    # One of the cluster itself, not of the fake: it can be reached.
+    assert ProcessCluster.remote(cluster, "n4").name == "n4"
+
+
+async def test_what_was_seen_before_a_snapshot_was_loaded_has_not_happened(devnet: Devnet) -> None:
+    seer = Seer()
+    seer.sealed = [[1, "aa", 1], [2, "bb", 2]]
+    watcher = Watcher(FakeCluster(devnet, [make_remote("n1", seer)]))
+    assert (await watcher.look()).history.epochs == [1, 2]
+    devnet.note_event(LOADED, snapshot="base")
+    seer.run, seer.sealed = 2, [[1, "aa", 1], [2, "cc", 3]]
+    history = (await watcher.look()).history
+    assert history.seals["n1"][2].state_root == "cc"
+    assert len((await watcher.look()).history.epochs) == 2
+
+
+async def test_a_devnet_that_was_deleted_is_not_looked_at(devnet: Devnet) -> None:
+    watcher = Watcher(FakeCluster(devnet, []))
+    devnet.delete()
+    with pytest.raises(DevnetError, match="no_devnet"):
+        await watcher.look()

@@ -77,10 +77,6 @@ def noted(event: str, count: int = 1) -> Callable[[Scene], bool]:
     return lambda scene: count_lines(scene.root / "events.jsonl", f'"{event}"') >= count
 
 
-def ready(count: int) -> Callable[[Scene], bool]:
-    return lambda scene: count_lines(scene.said, "is ready") >= count
-
-
 MOMENTS: dict[str, Callable[[Scene], bool]] = {
     "at_once": lambda scene: True,
     "making": has("devnet.unfinished"),
@@ -91,7 +87,7 @@ MOMENTS: dict[str, Callable[[Scene], bool]] = {
     "two_started": noted("start", 2),
     "all_started": noted("start", 3),
     "first_log": has("logs/n1.log"),
-    "one_ready": ready(1),
+    "one_listens": lambda scene: count_lines(scene.root / "logs/n1.log", "rpc_listening") > 0,
 }
 
 
@@ -106,7 +102,7 @@ async def test_up_that_is_killed_leaves_nobody_and_up_works_at_once(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("moment", ["making", "two_started", "one_ready"])
+@pytest.mark.parametrize("moment", ["making", "two_started", "first_log"])
 async def test_up_that_is_told_to_end_leaves_nobody(
     tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:
