@@ -42,6 +42,7 @@ from tests.support.small_moves import (
     Situation,
     find_choices,
 )
+from tests.support.small_secrets import choose, forget
 from tests.support.small_wrongs import find_wrongs
 
 Rows = dict[Key, Any]
@@ -115,6 +116,8 @@ class Explorer:
         self.bound = bound
         self.endings: set[bytes] = set()
         """Every way in which the task can be over, whoever did what."""
+        self.outlines: set[bytes] = set()
+        """Every state, what nobody has shown left aside."""
         self._short_cuts = short_cuts
         self.tally = Tally()
         self._tell = tell
@@ -159,6 +162,7 @@ class Explorer:
         """Take in a new state; check all of it."""
         self._came_from[state.key] = (parent, label)
         self.tally.states += 1
+        self.outlines.add(_paint(replace(state, rows=forget(state.rows))))
         task = state.rows.get((TASKS.name, TASK_ID))
         name = "NONE" if task is None else task.status.name
         if task is None or is_closed(task):
@@ -176,16 +180,17 @@ class Explorer:
         if state.key not in self._over and state.epoch > self.bound.last_epoch:
             raise self._find_stuck(state.key, "open after all its windows")
 
-    def _look_at(self, state: State) -> Iterator[tuple[str, State]]:
+    def _look_at(self, before: State) -> Iterator[tuple[str, State]]:
         """Yield every state that one epoch leads to, and how."""
-        with self._blaming(state.key, "looking"):
-            here = Situation(state.rows, state.epoch)
+        with self._blaming(before.key, "looking"):
+            here = Situation(before.rows, before.epoch)
             wrongs = find_wrongs(here)
             combinations = list(self._combine(here))
         idle: list[Step] = []
         for deeds in combinations:
             label = ", ".join(map(str, deeds))
             transactions = sign_all(deeds, here.epoch)
+            state = replace(before, rows=choose(before.rows, deeds))
             with self._blaming(state.key, label):
                 found = [
                     self._step(state, transactions, beacon) for beacon in find_orders(transactions)
@@ -197,19 +202,27 @@ class Explorer:
         # What came last is what everybody does who can do anything.
         self._idle[state.key] = idle[0].after.key
         with self._blaming(state.key, "besides: " + ", ".join(map(str, wrongs))):
-            self._check_wrongs(state, idle[0], (), wrongs)
+            self._check_wrongs(before, idle[0], (), wrongs)
             if deeds:
                 self._check_wrongs(state, found[0], deeds, wrongs)
         with self._blaming(state.key, f"twice, or split: {label}"):
             self._check_twice(state, deeds, [one.after for one in found])
-            self._check_split(state, deeds)
+            self._check_split(state, deeds, found[0].after if here.is_over else None)
 
     def _combine(self, here: Situation) -> Iterator[tuple[Deed, ...]]:
-        """Yield all that the actors can do together in one epoch; nothing comes first.
+        """Yield all that the actors can do together in one epoch: nothing first, all of it last.
 
-        Of those who are alike it counts how many do something, not who.
+        Of those who are alike it counts how many do something, not who. Once a task is over only
+        claims are left, each of another entry, and none is late; so any order of them comes to the
+        same, and they are looked at one by one, the poorest first, and all at once.
         """
         choices = find_choices(here, self.bound)
+        if here.is_over:
+            claims = [choices[who][-1] for who in here.portrait.rank() if choices[who][-1]]
+            yield from [(), *claims[:1]]
+            if len(claims) > 1:
+                yield tuple(deed for choice in claims for deed in choice)
+            return
         groups = [["alice"], ["court"]]
         groups += here.portrait.group_miners() + here.portrait.group_judges()
         for parts in product(*(_share_out([choices[who] for who in group]) for group in groups)):
@@ -280,8 +293,8 @@ class Explorer:
             reached = {_paint(one) for one in once}
             assert _paint(step.after) in reached, "twice is more than once"
 
-    def _check_split(self, state: State, deeds: Sequence[Deed]) -> None:
-        """What some hold back for one epoch breaks nothing either."""
+    def _check_split(self, state: State, deeds: Sequence[Deed], same: State | None) -> None:
+        """What some hold back for one epoch breaks nothing; it leads to `same`, if there is one."""
         transactions = sign_all(deeds, state.epoch + 1)
         authors = sorted({tx.header.author for tx in transactions})
         if len(authors) < 2:
@@ -291,7 +304,9 @@ class Explorer:
             beacon = find_beacons()[0]
             now = [tx for tx in transactions if tx.header.author in chosen]
             later = [tx for tx in transactions if tx.header.author not in chosen]
-            self._take(self._take(state, now, beacon).after, later, beacon)
+            last = self._take(self._take(state, now, beacon).after, later, beacon).after
+            if same is not None:
+                assert _paint(last) == _paint(same), "claims that depend on one another"
 
     # ------------------------------------------------------------------------------- the whole
 
