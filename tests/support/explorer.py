@@ -10,25 +10,21 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement, product
 from typing import Any
 
-from protocol.closing import compute_archive_epochs
 from protocol.epoch import Epoch
 from protocol.errors import BlamedError, InvariantBroken
 from protocol.fold import Outcome, fold_epoch
 from protocol.hashing import compute_hash
 from protocol.invariants import ConsistencyChecker, check_whole_state
-from protocol.kinds.claim_reward import CLAIM_REWARD
-from protocol.phases import RewardState
 from protocol.stakes import is_closed
-from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, REWARDS, RULINGS, TASKS, reward_key
+from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, RULINGS, TASKS
 from protocol.transactions import SignedTransaction
 from protocol.view import Key, MemoryView
 from tests.support.builders import BALANCE
-from tests.support.small_deeds import claim_nothing
+from tests.support.small_checks import check_archive, check_claims, strip
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
     GENESIS,
-    PARAMS,
     TASK_ID,
     Choice,
     Deed,
@@ -176,7 +172,7 @@ class Explorer:
             check_whole_state(state.rows)
             assert state.rows[(LEDGER.name, LEDGER_KEY)].supply == GENESIS.supply
             if task is not None:
-                _check_archive(state.rows)
+                check_archive(state.rows)
         if state.key not in self._over and state.epoch > self.bound.last_epoch:
             raise self._find_stuck(state.key, "open after all its windows")
 
@@ -241,7 +237,7 @@ class Explorer:
         if refused:
             applied = [tx for tx in transactions if tx.tx_id not in refused]
             without = self._fold(state, applied, beacon)
-            assert _strip(without) == _strip(outcome), "what was refused changed something"
+            assert strip(without) == strip(outcome), "what was refused changed something"
         return step
 
     def _take(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
@@ -252,7 +248,7 @@ class Explorer:
         assert len(refused) == len(outcome.rulings), "two rulings on one transaction"
         assert refused <= {tx.tx_id for tx in transactions}, "a ruling on what is not in the set"
         self.tally.codes |= {ruling.code for ruling in outcome.rulings}
-        _check_claims(state.rows, [tx for tx in transactions if tx.tx_id not in refused])
+        check_claims(state.rows, [tx for tx in transactions if tx.tx_id not in refused])
         rows = dict(state.rows)
         for change in outcome.changes:
             if change.table is not RULINGS:
@@ -282,7 +278,7 @@ class Explorer:
         refused = {ruling.tx_id for ruling in step.outcome.rulings}
         for deed, tx in zip(wrongs, transactions[len(deeds) :], strict=True):
             assert tx.tx_id in refused, f"{deed}, and it was not refused"
-        assert _strip(step.outcome) == _strip(right.outcome), "a wrong changed something"
+        assert strip(step.outcome) == strip(right.outcome), "a wrong changed something"
 
     def _check_twice(self, state: State, deeds: Sequence[Deed], once: Sequence[State]) -> None:
         """Who does everything twice in one epoch has done it once."""
@@ -356,43 +352,3 @@ def _share_out(lists: Sequence[Sequence[Choice]]) -> list[tuple[Choice, ...]]:
     assert len(sizes) == 1, "alike, but with other choices"
     chosen = combinations_with_replacement(range(sizes.pop()), len(lists))
     return [tuple(one[i] for one, i in zip(lists, places, strict=True)) for places in chosen]
-
-
-def _strip(outcome: Outcome) -> dict[Key, Any]:
-    """Return what an epoch changes but for rulings and the chains of authors."""
-    changed = {}
-    for change in outcome.changes:
-        before, after = change.before, change.after
-        if change.table is ACCOUNTS:
-            before = before and replace(before, next_seq=0, head=None)
-            after = replace(after, next_seq=0, head=None)
-        if change.table is not RULINGS and before != after:
-            changed[(change.table.name, change.key)] = after
-    return changed
-
-
-def _check_claims(rows: Rows, applied: Sequence[SignedTransaction]) -> None:
-    """Every claim that stands is of the author's own entry, which nobody has claimed before."""
-    claims = [tx for tx in applied if tx.header.kind == CLAIM_REWARD.code]
-    ids = [tx.payload.entry_id for tx in claims]
-    assert len(set(ids)) == len(ids), "an entry was claimed twice in one epoch"
-    for tx in claims:
-        row = rows[(REWARDS.name, reward_key(TASK_ID, tx.payload.round))]
-        entry = next(one for one in row.entries if one.entry_id == tx.payload.entry_id)
-        assert entry.recipient == tx.header.author, "somebody else's entry was claimed"
-        assert entry.state not in (RewardState.CLAIMED, RewardState.REVOKED), "claimed again"
-
-
-def _check_archive(rows: Rows) -> None:
-    """Some epochs after a task has closed for good there is one answer to whatever is said."""
-    view = MemoryView(rows)
-    closed = view.closed_at(TASK_ID)
-    if closed is None:
-        return
-    last = closed + compute_archive_epochs(PARAMS)
-    here = Situation(rows, last)
-    wrongs = [*find_wrongs(here), claim_nothing("bob")]
-    epoch = Epoch(last + 1, find_beacons()[0], sign_all(wrongs, last + 1))
-    outcome = fold_epoch(view, GENESIS, epoch)
-    assert {ruling.code for ruling in outcome.rulings} == {"task_archived"}
-    assert len(outcome.rulings) == len(wrongs)

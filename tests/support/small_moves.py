@@ -245,11 +245,8 @@ def _judge(here: Situation, bound: Bound) -> Iterator[tuple[str, Choice]]:
     fresh = [who for who in panel if who in COURT]
     act_as_one = bound.as_one and 0 < len(fresh) < len(panel)
     for who in panel:
-        if not act_as_one:
+        if not act_as_one or (who not in fresh and not here.can_commit):
             yield from ((who, one) for one in _find_votes(here, bound, who, answers, round_))
-        elif who not in fresh:
-            votes = _find_votes(here, bound, who, answers, round_)
-            yield from ((who, one) for one in votes if one[0].kind == "reveal_vote")
     if act_as_one:
         together = [_find_votes(here, bound, who, answers, round_) for who in fresh]
         for votes in zip(*together, strict=True):
