@@ -189,8 +189,11 @@ class Explorer:
             state = replace(before, rows=choose(before.rows, deeds))
             with self._blaming(state.key, label):
                 found = [
-                    self._step(state, transactions, beacon) for beacon in find_orders(transactions)
+                    self._take_apart(state, transactions, beacon)
+                    for beacon in find_orders(transactions)
                 ]
+                if len(found) > 1 or deeds is combinations[-1]:
+                    self._check_order(state, transactions, found[0].outcome)
             self.tally.edges += len(found)
             for step in found:
                 yield label, step.after
@@ -226,18 +229,16 @@ class Explorer:
 
     # ---------------------------------------------------------------------------------- steps
 
-    def _step(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
-        """Return where an epoch leads to, folded in another order too, and without the refused."""
+    def _take_apart(
+        self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes
+    ) -> Step:
+        """Return where an epoch leads to, and see that it does so without the refused too."""
         step = self._take(state, transactions, beacon)
-        outcome = step.outcome
-        if len(transactions) > 1:
-            other = self._fold(state, transactions[::-1], beacon)
-            assert other == outcome, "another order of the same set came to something else"
-        refused = {ruling.tx_id for ruling in outcome.rulings}
+        refused = {ruling.tx_id for ruling in step.outcome.rulings}
         if refused:
             applied = [tx for tx in transactions if tx.tx_id not in refused]
             without = self._fold(state, applied, beacon)
-            assert strip(without) == strip(outcome), "what was refused changed something"
+            assert strip(without) == strip(step.outcome), "what was refused changed something"
         return step
 
     def _take(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
@@ -268,6 +269,13 @@ class Explorer:
         self.tally.folds += 1
         epoch = Epoch(state.epoch + 1, beacon, tuple(transactions))
         return fold_epoch(MemoryView(state.rows), GENESIS, epoch)
+
+    def _check_order(
+        self, state: State, transactions: Sequence[SignedTransaction], outcome: Outcome
+    ) -> None:
+        """The same set, come in the other order, comes to the same."""
+        other = self._fold(state, transactions[::-1], find_beacons()[0])
+        assert other == outcome, "another order of the same set came to something else"
 
     def _check_wrongs(
         self, state: State, right: Step, deeds: Sequence[Deed], wrongs: Sequence[Deed]

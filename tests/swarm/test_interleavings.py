@@ -1,4 +1,8 @@
-"""All that two publishers, two miners and three validators can do about one task, bounded."""
+"""All that two publishers, two miners and three validators can do about one task, bounded.
+
+What a bound leaves out is in its name. What is taken for one state is said in
+`tests.support.small_keys`, and of votes that nobody has shown yet in `tests.support.small_secrets`.
+"""
 
 import sys
 from dataclasses import replace
@@ -18,7 +22,7 @@ ANSWERS = Bound((2, 1), SCORES, (), (), 0, as_one=True)
 """Both miners answer, and every validator says anything of each answer."""
 SCORED = Bound((1,), SCORES, (), (), 0)
 """One answer, and a second panel that says anything too."""
-COURT = Bound((1,), (90, 20), PARTIES, DISPUTABLE, 1)
+COURT = Bound((1,), SCORES, PARTIES, DISPUTABLE, 1)
 """Whoever has a right to objects, at any time, to what becomes of one answer."""
 SMALLEST = Bound((1,), (90,), (), (), 0)
 FORESEEN = Bound((1,), (90, None), ("publisher",), (TaskStatus.UNDER_VALIDATION,), 1)
