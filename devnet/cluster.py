@@ -20,6 +20,7 @@ from devnet.founding import (
     write_config,
     write_peer,
 )
+from devnet.guard import Guard
 from devnet.layout import Devnet
 from devnet.manifests.lineup import NodePlan
 from devnet.ports import PortReservation
@@ -52,12 +53,14 @@ class ProcessCluster:
 
     Args:
         devnet: its directory.
-        tethered: what is started here ends with this process, however that ends.
+        guarded: all peers end when this process ends, even if it is killed, unless it has let
+            them go or has ended them itself.
     """
 
-    def __init__(self, devnet: Devnet, *, tethered: bool = False) -> None:
+    def __init__(self, devnet: Devnet, *, guarded: bool = False) -> None:
         self.devnet = devnet
-        self._tethered = tethered
+        self._is_guarded = guarded
+        self._guard: Guard | None = None
         self._remotes: dict[str, Remote] = {
             name: ProcessRemote(devnet, name) for name in devnet.names
         }
@@ -130,11 +133,21 @@ class ProcessCluster:
         """End peers by SIGTERM, then by SIGKILL."""
         running = self.find_running()
         chosen = [running[name] for name in names or self.devnet.names if name in running]
-        return await stop_all(chosen, limit_s)
+        killed = await stop_all(chosen, limit_s)
+        if names is None:
+            self.let_go()
+        return killed
 
     def end_now(self) -> None:
         """Kill every peer without waiting for anything."""
         kill_now(self.find_running().values())
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let the peers that run outlive this process."""
+        if self._guard is not None:
+            self._guard.let_go()
+            self._guard = None
 
     async def kill(self, name: str) -> None:
         """See `Provider.kill`, here and below."""
@@ -193,10 +206,14 @@ class ProcessCluster:
         # What was chosen for one node by variables is not meant for each of these.
         environment = {key: text for key, text in os.environ.items() if key[:9] != "MINESYNC_"}
         environment.update(peer.env)
-        ref = spawn(command, self.devnet.log_path(name), environment, tethered=self._tethered)
-        self.devnet.record_process(name, ref)
-        self.devnet.note_event("start", peer=name, pid=ref.pid)
-        return ref
+        if self._is_guarded and self._guard is None:
+            self._guard = Guard(self.devnet.root)
+
+        def write_down(ref: ProcessRef) -> None:
+            self.devnet.record_process(name, ref)
+            self.devnet.note_event("start", peer=name, pid=ref.pid)
+
+        return spawn(command, self.devnet.log_path(name), environment, write_down)
 
     async def _wait_ready(self, name: str, on_ready: OnReady | None, meets: bool) -> None:
         ref = self.devnet.read_processes()[name]

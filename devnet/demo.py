@@ -91,7 +91,7 @@ async def run_demo(plan: DemoPlan, console: Console) -> bool:
         DevnetError: peers do not start, tasks cannot be published, a signal came.
     """
     devnet = found_devnet(plan.root, plan.peers, plan.seed, name=DEMO_NAME)
-    cluster = ProcessCluster(devnet, tethered=plan.once)
+    cluster = ProcessCluster(devnet, guarded=True)
     outcome: list[bool] = []
 
     async def work() -> bool:

@@ -159,11 +159,11 @@ def found(root: Path, manifest: Manifest) -> Devnet:
     ports = _choose_ports(manifest, lineup, root)
     peers = tuple(make_spec(plan, seed, *ports[place]) for place, plan in enumerate(lineup.nodes))
     roster = Roster(table.name, table.provider, seed, genesis.network.hex(), peers)
-    devnet = Devnet.create(root, roster, manifest)
-    devnet.genesis_path.write_bytes(genesis.to_bytes())
-    if table.provider == PROCESS:
-        for plan in lineup.nodes:
-            write_peer(devnet, roster.peer(plan.name), make_peer_config(roster, plan))
+    with Devnet.create(root, roster, manifest) as devnet:
+        devnet.genesis_path.write_bytes(genesis.to_bytes())
+        if table.provider == PROCESS:
+            for plan in lineup.nodes:
+                write_peer(devnet, roster.peer(plan.name), make_peer_config(roster, plan))
     return devnet
 
 

@@ -3,6 +3,7 @@
 ROOT/                 ./.devnet, or MINESYNC_DEVNET_DIR
   devnet.json         everything a script needs: ports, URLs, paths, process numbers (0600)
   devnet.lock         held while devnet.json is rewritten
+  devnet.unfinished   only while the directory is made or deleted: all that is in it may go
   manifest.toml       what was asked for
   genesis.cbor        the network
   n1/ n2/ ...         the data directory of each peer, as `minesync run --data-dir` wants it
@@ -30,11 +31,13 @@ from devnet.processes import ProcessRef
 from devnet.roster import PeerSpec, Roster, read_spec
 from node.clock import read_wall_ms
 from node.paths import DataPaths
-from node.private_files import make_private_folder, read_private, replace_private
+from node.private_files import KeyFileError, make_private_folder, read_private, replace_private
 
 FORMAT = "minesync-devnet/2"
 DIRECTORY_VARIABLE = "MINESYNC_DEVNET_DIR"
 DEFAULT_DIRECTORY = ".devnet"
+UNFINISHED = "devnet.unfinished"
+_MAY_GO = b"minesync makes or deletes this folder; all that is in it may go\n"
 ROSTER_BYTES_MAX = 1 << 20
 LOG_TAIL_BYTES = 8_192
 
@@ -59,8 +62,9 @@ class Devnet:
         self.read_now_ms: Callable[[], int] = read_wall_ms
 
     @classmethod
-    def create(cls, root: Path, roster: Roster, manifest: Manifest) -> "Devnet":
-        """Write the directory of a new devnet.
+    @contextlib.contextmanager
+    def create(cls, root: Path, roster: Roster, manifest: Manifest) -> Iterator["Devnet"]:
+        """Make the directory of a new devnet; it is one when the block is done, or gone.
 
         Raises:
             DevnetError: `devnet_exists`, `not_a_devnet`.
@@ -68,15 +72,23 @@ class Devnet:
         """
         if (root / "devnet.json").exists():
             raise DevnetError("devnet_exists", root, "`minesync devnet down --purge` first")
+        if _is_unfinished(root):
+            _empty(root)
         if root.exists() and any(root.iterdir()):
             raise DevnetError("not_a_devnet", f"{root} with other files", "a new or empty folder")
         make_private_folder(root)
-        (root / "logs").mkdir()
-        devnet = cls(root, roster)
-        (root / "manifest.toml").write_text(write_manifest(manifest), encoding="utf-8")
+        replace_private(root / UNFINISHED, _MAY_GO)
+        try:
+            (root / "logs").mkdir()
+            (root / "manifest.toml").write_text(write_manifest(manifest), encoding="utf-8")
+            devnet = cls(root, roster)
+            yield devnet
+        except BaseException:
+            _empty(root)
+            raise
         with devnet._locked():
             devnet._write({})
-        return devnet
+        (root / UNFINISHED).unlink()
 
     @classmethod
     def load(cls, root: Path) -> "Devnet":
@@ -193,7 +205,10 @@ class Devnet:
         """Remove the directory with everything in it; nothing may run any more."""
         # Only a folder that begins like ours: the path may come from a variable of the environment.
         Devnet.load(self.root)
-        shutil.rmtree(self.root)
+        replace_private(self.root / UNFINISHED, _MAY_GO)
+        (self.root / "devnet.json").unlink()
+        _empty(self.root)
+        self.root.rmdir()
 
     def _change_roster(self, change: Callable[[Roster], Roster]) -> None:
         with self._locked():
@@ -234,6 +249,24 @@ class Devnet:
         }
         text = json.dumps(document, indent=2) + "\n"
         replace_private(self.root / "devnet.json", text.encode("utf-8"))
+
+
+def _is_unfinished(root: Path) -> bool:
+    try:
+        return read_private(root / UNFINISHED, len(_MAY_GO)) == _MAY_GO
+    except KeyFileError:
+        # None, or something else of that name: nothing here is ours to delete.
+        return False
+
+
+def _empty(root: Path) -> None:
+    """Delete what was half made or half deleted, and last the file that says so."""
+    for path in root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != UNFINISHED:
+            path.unlink()
+    (root / UNFINISHED).unlink()
 
 
 def _read(root: Path) -> Any:

@@ -3,7 +3,8 @@
 A process is known by its number and by the moment it started: a number that the system gave to
 somebody else since is told apart and never signalled. Each peer leads a session and process group
 of its own, so Ctrl-C at the terminal does not reach it and a signal reaches all it started. Nothing
-is ever found by name.
+is ever found by name. A program begins only when its process has been written down: whoever is
+killed while starting one leaves nobody who is not known.
 """
 
 import os
@@ -22,7 +23,8 @@ TERM_S = 10.0
 KILL_S = 5.0
 """For the kernel to take away what SIGKILL ended."""
 
-_TETHER = Path(__file__).with_name("tether.py")
+_WAIT_FOR_GO = 'read go && exec "$@" </dev/null'
+"""Becomes the program, keeping the number of the process; at the end of the input it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class ProcessRef:
 
 
 def spawn(
-    command: Sequence[str], log: Path, environment: Mapping[str, str], *, tethered: bool
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    on_born: Callable[[ProcessRef], None] = lambda ref: None,
 ) -> ProcessRef:
     """Start a program in a session of its own, its output appended to a file.
 
@@ -46,25 +51,30 @@ def spawn(
         command: an absolute path and arguments.
         log: for stdout and stderr.
         environment: all of it.
-        tethered: it is killed when this process ends, however that ends.
+        on_born: is told the process before the program begins in it; if it raises, or this process
+            is killed meanwhile, the program never begins.
     """
-    words = list(command)
-    if tethered:
-        # -I and -S: nothing but the interpreter, and no module from where we happen to be.
-        words = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *words]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    pid = os.posix_spawn(
-        words[0],
-        words,
-        dict(environment),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
-    return ProcessRef(pid, _read_state(pid)[1])
+    gate, our_end = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["/bin/sh", "-c", _WAIT_FOR_GO, "sh", *command],
+            dict(environment),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, gate, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        ref = ProcessRef(pid, _read_state(pid)[1])
+        on_born(ref)
+        os.write(our_end, b"go\n")
+    finally:
+        os.close(gate)
+        os.close(our_end)
+    return ref
 
 
 def is_alive(ref: ProcessRef) -> bool:

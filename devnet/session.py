@@ -13,7 +13,7 @@ STOP_S = 5.0
 
 
 async def run_guarded(cluster: ProcessCluster, work: Callable[[], Awaitable[bool]]) -> None:
-    """Run `work`; leave the peers running only if it returns true.
+    """Run `work`; leave the peers running only if it returns true. Call with a guarded cluster.
 
     SIGTERM and SIGHUP end it like Ctrl-C does.
 
@@ -36,7 +36,9 @@ async def run_guarded(cluster: ProcessCluster, work: Callable[[], Awaitable[bool
                 keep = await work()
                 nursery.cancel_scope.cancel()
     finally:
-        if not keep:
+        if keep:
+            cluster.let_go()
+        else:
             try:
                 with trio.CancelScope(shield=True):
                     await cluster.stop(limit_s=STOP_S)

@@ -55,7 +55,10 @@ def up(
     as_json: Json = False,
     where: Where = HERE,
 ) -> None:
-    """Start a devnet and return when every peer is ready. One that was stopped goes on."""
+    """Start a devnet and return when every peer is ready. One that was stopped goes on.
+
+    Peers that run already are left as they are; those that do not are started.
+    """
     if reset:
         purge(where.root)
     if manifest is None:
@@ -65,15 +68,16 @@ def up(
         raise DevnetError("bad_value", "a manifest with --peers, --sealers or --param", wanted)
     else:
         devnet, is_new = _find_or_found_as(where.root, load_manifest(manifest), seed)
-    cluster = ProcessCluster(devnet)
-    if cluster.find_running():
+    cluster = ProcessCluster(devnet, guarded=True)
+    running = cluster.find_running()
+    if len(running) == len(devnet.names):
         raise DevnetError("already_running", f"a devnet in {where.root}", "`minesync devnet down`")
     console = make_console()
     # Whoever is to come late comes when somebody says so; of a devnet that goes on, all come.
     late = [one.name for one in line_up(devnet.read_manifest()).nodes if is_new and one.is_late]
 
     async def work() -> bool:
-        early = [name for name in devnet.names if name not in late]
+        early = [name for name in devnet.names if name not in late and name not in running]
         await cluster.start(early, on_ready=tell)
         await restore_links(cluster, early)
         return True

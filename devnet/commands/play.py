@@ -137,7 +137,7 @@ def _run_processes(
 ) -> tuple[list[Verdict], bool]:
     """Play it on processes; return what became of it, and whether they still run."""
     keep = manifest.devnet.keep
-    cluster = ProcessCluster(devnet, tethered=keep == NEVER)
+    cluster = ProcessCluster(devnet, guarded=True)
     verdicts: list[Verdict] = []
     begun_s = time.monotonic()
 

@@ -89,7 +89,7 @@ class Liar:
         return Lie(tuple(chain))
 
     def _replay(self, choice: int) -> Lie:
-        """Claim twice what can be claimed once, our own if there is any."""
+        """Claim twice what can be claimed once: our own, else what waits for others, else any."""
         state = self._state
         claimed = [
             (row, entry)
@@ -98,7 +98,8 @@ class Liar:
             if entry.state in (RewardState.CLAIMED, RewardState.CLAIMABLE)
         ]
         own = [pair for pair in claimed if pair[1].recipient == self._signer.address]
-        claimed = own or claimed
+        waiting = [pair for pair in claimed if pair[1].state is RewardState.CLAIMABLE]
+        claimed = own or waiting or claimed
         if not claimed:
             return Lie()
         row, entry = claimed[choice % len(claimed)]

@@ -135,7 +135,7 @@ class DevnetRun:
         if self._provider == SIM:
             assert self._nursery is not None
             return VirtualCluster(devnet, self._nursery)
-        return ProcessCluster(devnet, tethered=not self._keeps)
+        return ProcessCluster(devnet, guarded=True)
 
     async def _live(self, main: Main, opens: bool) -> Any:
         __tracebackhide__ = True
@@ -153,8 +153,7 @@ class DevnetRun:
                 await self._look(is_kept)
                 raise
             finally:
-                if not is_kept:
-                    await self._end()
+                await self._end(is_kept)
                 nursery.cancel_scope.cancel()
 
     async def _look(self, is_kept: bool) -> None:
@@ -164,15 +163,19 @@ class DevnetRun:
                 texts.append(await describe_network(network.provider, is_kept=is_kept))
         self.report = "\n\n".join([*texts, f"again: {self._again}"])
 
-    async def _end(self) -> None:
+    async def _end(self, is_kept: bool) -> None:
         with trio.CancelScope(shield=True):
             for network in self._networks:
                 provider = network.provider
-                if isinstance(provider, ProcessCluster):
-                    try:
-                        await provider.stop(limit_s=STOP_S)
-                    finally:
-                        provider.end_now()
+                if not isinstance(provider, ProcessCluster):
+                    continue
+                if is_kept:
+                    provider.let_go()
+                    continue
+                try:
+                    await provider.stop(limit_s=STOP_S)
+                finally:
+                    provider.end_now()
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
-from libp2p.abc import IMuxedConn, ISecureConn
+from libp2p.abc import ISecureConn
 from libp2p.connection_types import ConnectionType
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 from multiaddr import Multiaddr
 
-from node.transport.libp2p_yamux_stream import YamuxStream
+from node.transport.libp2p_yamux_stream import StreamCarrier, YamuxStream
 from node.transport.limits import TransportLimits
 from node.transport.yamux_frames import (
     FLAG_ACK,
@@ -73,7 +73,7 @@ class ReceiveBudget:
         self.bytes_held -= self._held.pop(connection, 0)
 
 
-class Yamux(IMuxedConn):
+class Yamux(StreamCarrier):
     """One multiplexed connection."""
 
     def __init__(
@@ -208,7 +208,7 @@ class Yamux(IMuxedConn):
         """Return the remote host and port."""
         return self.secured_conn.get_remote_address()
 
-    # For the streams of this connection.
+    # What `StreamCarrier` wants, for the streams of this connection.
 
     def count_unread(self, size: int) -> None:
         """Count unread bytes, or (negative) read ones."""

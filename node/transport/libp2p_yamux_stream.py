@@ -1,12 +1,13 @@
 """One stream of a yamux connection: two windows, two ends, a buffer for what is not read yet."""
 
+from abc import abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import trio
-from libp2p.abc import IMuxedStream
+from libp2p.abc import IMuxedConn, IMuxedStream
 from libp2p.stream_muxer.exceptions import MuxedStreamClosed, MuxedStreamEOF, MuxedStreamReset
 
+from node.transport.limits import TransportLimits
 from node.transport.yamux_frames import (
     FLAG_FIN,
     FLAG_RST,
@@ -17,17 +18,44 @@ from node.transport.yamux_frames import (
     encode_frame,
 )
 
-if TYPE_CHECKING:
-    from node.transport.libp2p_yamux import Yamux
-
 _SEND_WINDOW_MAX = (1 << 32) - 1
+
+
+class StreamCarrier(IMuxedConn):
+    """What a stream asks of the connection that it is a part of."""
+
+    limits: TransportLimits
+
+    @abstractmethod
+    def count_unread(self, size: int) -> None:
+        """Count unread bytes, or (negative) read ones."""
+
+    @abstractmethod
+    def push_control(self, frame: bytes) -> None:
+        """Send a short frame before all data. A queue full of them ends the connection."""
+
+    @abstractmethod
+    def push_data(self, frame: bytes) -> None:
+        """Send a frame behind the data that waits."""
+
+    @abstractmethod
+    async def push_payload(self, stream: "YamuxStream", rest: memoryview) -> memoryview:
+        """Wait for room, send as much of `rest` as fits into one frame, return what is left."""
+
+    @abstractmethod
+    def forget(self, stream: "YamuxStream") -> None:
+        """Both sides are done with `stream`."""
+
+    @abstractmethod
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the remote host and port."""
 
 
 class YamuxStream(IMuxedStream):
     """One stream. One task may read and one may write at a time."""
 
-    def __init__(self, connection: "Yamux", stream_id: int, *, is_inbound: bool) -> None:
-        self.muxed_conn: Yamux = connection
+    def __init__(self, connection: StreamCarrier, stream_id: int, *, is_inbound: bool) -> None:
+        self.muxed_conn: StreamCarrier = connection
         self.stream_id = stream_id
         self.is_inbound = is_inbound
         self.closed_at_s: float | None = None

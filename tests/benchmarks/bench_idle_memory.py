@@ -26,7 +26,7 @@ def measure_bare_mib(imports: str) -> float:
 
 async def run() -> None:
     with a_folder() as folder:
-        cluster = ProcessCluster(found_devnet(folder / "devnet", 2, SEED), tethered=True)
+        cluster = ProcessCluster(found_devnet(folder / "devnet", 2, SEED), guarded=True)
         try:
             await cluster.start()
             observer = Observer(cluster)

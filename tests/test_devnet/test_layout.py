@@ -1,15 +1,20 @@
 """The directory of a devnet: what is written, read back, refused and deleted."""
 
+import itertools
 import json
+import os
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from devnet import founding
 from devnet.errors import DevnetError
 from devnet.founding import assign_roles, found_devnet
 from devnet.groups import parse_groups
-from devnet.layout import Devnet, find_root
+from devnet.layout import UNFINISHED, Devnet, find_root
 from devnet.manifests.lineup import choose_dials
 from devnet.processes import ProcessRef
 from node.config_load import load_config
@@ -149,6 +154,66 @@ def test_a_folder_of_something_else_is_neither_used_nor_deleted(tmp_path: Path) 
     with pytest.raises(DevnetError, match="no_devnet"):
         Devnet.load(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_that_only_has_the_name_of_our_mark_lets_nothing_be_deleted(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / UNFINISHED).write_text("chapter 3")
+    with pytest.raises(DevnetError, match="not_a_devnet"):
+        found_devnet(tmp_path, 5, 7)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", UNFINISHED}
+
+
+def die_at(owner: object, name: str, call: int, work: Callable[[], object]) -> None:
+    """Do the work in a child that ends without a word at that call of a function."""
+    child = os.fork()
+    if child == 0:
+        calls = itertools.count(1)
+        original = getattr(owner, name)
+
+        def count_down(*args: object) -> object:
+            return os._exit(9) if next(calls) == call else original(*args)
+
+        setattr(owner, name, count_down)
+        work()
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize(("call", "found"), [(1, 0), (3, 2), (5, 4)])
+def test_a_devnet_whose_making_was_cut_short_is_made_anew(
+    tmp_path: Path, call: int, found: int
+) -> None:
+    root = tmp_path / "net"
+    die_at(founding, "write_peer", call, lambda: found_devnet(root, 5, 7))
+    assert len(list(root.glob("n*"))) == found
+    with pytest.raises(DevnetError, match="no_devnet"):
+        Devnet.load(root)
+    assert found_devnet(root, 3, 8).names == ("n1", "n2", "n3")
+    assert sorted(path.name for path in root.glob("n*")) == ["n1", "n2", "n3"]
+    assert not (root / UNFINISHED).exists()
+
+
+@pytest.mark.parametrize("call", [1, 3, 6])
+def test_a_devnet_whose_deletion_was_cut_short_makes_room_for_another(
+    devnet: Devnet, call: int
+) -> None:
+    die_at(shutil, "rmtree", call, devnet.delete)
+    assert any(devnet.root.iterdir())
+    assert found_devnet(devnet.root, 3, 8).names == ("n1", "n2", "n3")
+    assert not (devnet.root / "n4").exists()
+
+
+def test_a_devnet_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(founding, "write_peer", fail)
+    with pytest.raises(OSError, match="no space"):
+        found_devnet(tmp_path / "net", 3, 7)
+    assert list((tmp_path / "net").iterdir()) == []
 
 
 def test_deleting_removes_the_whole_folder(devnet: Devnet) -> None:

@@ -105,7 +105,7 @@ async def test_by_votes_a_fifth_seals_one_stops_and_epochs_get_shorter(tmp_path:
     overrides = {"epoch_ms": EPOCH_MS}
     devnet = found_devnet(tmp_path / "net", len(NAMES), SEED, overrides, sealers=4)
     let_seal(devnet, "n5")
-    cluster = ProcessCluster(devnet, tethered=True)
+    cluster = ProcessCluster(devnet, guarded=True)
     try:
         await cluster.start()
         await wait_for_epoch(cluster, 2)

@@ -32,7 +32,7 @@ LOOK_S = 0.2
 @asynccontextmanager
 async def run_devnet(root: Path, peers: int) -> AsyncIterator[ProcessCluster]:
     """Run a devnet for the time of the block; all of it is gone afterwards, or the test fails."""
-    cluster = ProcessCluster(found_devnet(root, peers, SEED), tethered=True)
+    cluster = ProcessCluster(found_devnet(root, peers, SEED), guarded=True)
     try:
         await cluster.start()
         refs = list(cluster.find_running().values())

@@ -3,14 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio
 
 from devnet.errors import DevnetError
 from devnet.ports import HOST, PortReservation, is_free
@@ -40,9 +38,9 @@ class Yard:
         self.log = folder / "log"
         self.refs: list[ProcessRef] = []
 
-    def start(self, script: str, *, tethered: bool = False) -> ProcessRef:
+    def start(self, script: str) -> ProcessRef:
         command = [sys.executable, "-c", script]
-        self.refs.append(spawn(command, self.log, os.environ, tethered=tethered))
+        self.refs.append(spawn(command, self.log, os.environ))
         return self.refs[-1]
 
     async def wait_here(self, count: int = 1) -> None:
@@ -109,40 +107,18 @@ def is_group_alive(group: int) -> bool:
     return True
 
 
-PARENT = """
-import os, signal, sys
-from pathlib import Path
-from devnet.processes import spawn
-ref = spawn([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]), os.environ, tethered=True)
-print(ref.pid, ref.mark, flush=True)
-signal.pause()
-"""
+def test_a_program_does_not_begin_before_its_process_is_written_down(yard: Yard) -> None:
+    begun: list[ProcessRef] = []
 
+    def fail(ref: ProcessRef) -> None:
+        begun.append(ref)
+        raise OSError("no room to write it down")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-@pytest.mark.parametrize("first", [0, signal.SIGSTOP], ids=["running", "stopped"])
-async def test_a_tethered_process_ends_when_its_parent_is_killed(
-    tmp_path: Path, first: int
-) -> None:
-    log = tmp_path / "log"
-    command = [sys.executable, "-c", PARENT, str(log), WAITS]
-    parent = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    try:
-        said = b""
-        while not said.endswith(b"\n"):
-            said += await parent.stdout.receive_some()
-        pid, mark = said.decode().split()
-        ref = ProcessRef(int(pid), mark)
-        assert await wait_until(lambda: "here" in log.read_text(), ENDS_S)
-        os.kill(ref.pid, first)
-        assert await wait_until(lambda: is_stopped(ref) is bool(first), ENDS_S)
-        parent.kill()
-        assert await wait_until(lambda: not is_alive(ref), ENDS_S)
-    finally:
-        parent.kill()
-        await parent.wait()
-        await parent.stdout.aclose()
+    with pytest.raises(OSError, match="no room"):
+        spawn([sys.executable, "-c", WAITS], yard.log, os.environ, fail)
+    yard.refs += begun
+    os.waitpid(begun[0].pid, 0)
+    assert yard.log.read_text() == ""
 
 
 def test_ports_that_are_held_are_found_by_nobody_else_yet_taken_by_their_peer() -> None:

@@ -102,7 +102,7 @@ async def read_conflicts(cluster: ProcessCluster, name: str) -> list[tuple[Any, 
 
 
 async def test_a_hard_day_ends_in_one_state(tmp_path: Path) -> None:
-    cluster = ProcessCluster(found_devnet(tmp_path / "net", 5, SEED), tethered=True)
+    cluster = ProcessCluster(found_devnet(tmp_path / "net", 5, SEED), guarded=True)
     names = cluster.devnet.names
     refused: list[str] = []
     try:

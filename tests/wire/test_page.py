@@ -28,7 +28,7 @@ async def a_shown_devnet(folder: Path) -> AsyncIterator[tuple[ProcessCluster, Br
     program = find_browser()
     if program is None:
         pytest.skip("no Chromium on this machine")
-    cluster = ProcessCluster(found_devnet(folder / "net", 3, SEED), tethered=True)
+    cluster = ProcessCluster(found_devnet(folder / "net", 3, SEED), guarded=True)
     try:
         await cluster.start()
         async with (

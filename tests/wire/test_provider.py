@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.wire, pytest.mark.timeout(300)]
 
 @pytest.mark.parametrize("promise", CONTRACT, ids=lambda promise: promise.__name__)
 async def test_a_devnet_of_processes_keeps_the_contract(tmp_path: Path, promise: Promise) -> None:
-    cluster = ProcessCluster(found(tmp_path / "net", make_three("process")), tethered=True)
+    cluster = ProcessCluster(found(tmp_path / "net", make_three("process")), guarded=True)
     try:
         await cluster.start()
         await promise(cluster)

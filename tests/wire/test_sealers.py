@@ -135,7 +135,7 @@ def check_databases(devnet: Devnet) -> tuple[int, set[bytes]]:
 async def test_seals_go_on_while_three_of_four_agree_and_never_fork(tmp_path: Path) -> None:
     devnet = found_devnet(tmp_path / "net", 4, SEED, sealers=4)
     set_clock_ahead(devnet, "n4")
-    cluster = ProcessCluster(devnet, tethered=True)
+    cluster = ProcessCluster(devnet, guarded=True)
     try:
         await cluster.start()
         await wait_for_epoch(cluster, 3, *NAMES)
