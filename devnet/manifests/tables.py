@@ -39,7 +39,7 @@ NEVER = "never"
 ON_FAILURE = "on-failure"
 ALWAYS = "always"
 
-NODES_MAX = 64
+NODES_MAX = 128
 COINS_MAX = 10_000_000
 TASKS_MAX = 10_000
 PORT_LEAST = 1_024

@@ -6,6 +6,7 @@ the shipped solver and scorer.
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -26,6 +27,7 @@ from node.workers.scorer import score
 from node.workers.solver import solve
 from node.workers.supervisor import WorkerState, WorkerStatus
 
+REMEMBERED_MAX = 64
 THINKING_S = 0.05
 """That a task takes: a program is not instant."""
 
@@ -104,13 +106,30 @@ class InlineWorker:
         return message
 
 
+def _remember(function: Function) -> Function:
+    """Return a function that works out once what all nodes ask of the shipped one."""
+
+    @lru_cache(maxsize=REMEMBERED_MAX)
+    def call(text: str) -> Any:
+        return function(*json.loads(text))
+
+    def ask(task: dict[str, Any], *outputs: list[str]) -> Any:
+        about = {name: task[name] for name in ("kind", "params", "input")}
+        return call(json.dumps([about, *outputs]))
+
+    return ask
+
+
+_SOLVE, _SCORE = _remember(solve), _remember(score)
+
+
 def open_inline(wait_thawed: Callable[[], Awaitable[None]]) -> Callable[[str, str], InlineWorker]:
     """Return what makes the workers of a node."""
 
     def open_worker(role: str, line: str) -> InlineWorker:
         function, kinds = find_function(line), KINDS
         if function is None:
-            function, kinds = (solve if role == SOLVER else score), ("code_analysis",)
+            function, kinds = (_SOLVE if role == SOLVER else _SCORE), ("code_analysis",)
         return InlineWorker(role, function, kinds, wait_thawed)
 
     return open_worker

@@ -115,8 +115,8 @@ def test_what_a_node_does_not_say_its_defaults_do() -> None:
         ("[node.n1]\nconfig.p2p.max_peers = 0", "out_of_range", "p2p.max_peers = 0"),
         ("[node.n1]\nstart_at = 5", "wrong_type", "start_at in net.toml: 5, wanted a time such as"),
         ("[node.n1]\nstart_at = '5 s'", "malformed", "'5 s', wanted a time such as 500ms"),
-        ("[group.n]", "missing_key", "[group.n] count in net.toml: nothing, wanted 1 to 64"),
-        ("[group.n]\ncount = 65", "out_of_range", "[group.n] count in net.toml: 65, wanted 1 to"),
+        ("[group.n]", "missing_key", "[group.n] count in net.toml: nothing, wanted 1 to 128"),
+        ("[group.n]\ncount = 129", "out_of_range", "[group.n] count in net.toml: 129, wanted 1 to"),
         ("[genesis]\nparams = { epoch_m = 1 }", "unknown_key", "did you mean epoch_ms?"),
         ("[[check]]\nexpr = 'epoch >> 1'", "bad_condition", "[[check]] 1 expr in net.toml: '>' at"),
         ("[devnet]\nprovider = 'kube'", "not_a_choice", "'kube', wanted process or sim"),
@@ -140,8 +140,8 @@ def test_what_cannot_be_read_is_refused_with_its_place(text: str, code: str, lin
 @pytest.mark.parametrize(
     ("text", "code", "line"),
     [
-        ("", "bad_relation", "0 nodes, wanted 1 to 64"),
-        ("[group.a]\ncount = 64\n[node.n]", "bad_relation", "65 nodes, wanted 1 to 64"),
+        ("", "bad_relation", "0 nodes, wanted 1 to 128"),
+        ("[group.a]\ncount = 128\n[node.n]", "bad_relation", "129 nodes, wanted 1 to 128"),
         ("[node.n1]\n[group.n]\ncount = 1", "name_twice", "n1 in net.toml"),
         ("[node.any]", "name_twice", "any in net.toml"),
         ("[node.n1]\nzone = 'eu'", "unknown_name", "[node.n1] zone in net.toml: eu"),
