@@ -23,6 +23,11 @@ from devnet.founding import (
 from devnet.guard import Guard
 from devnet.layout import Devnet
 from devnet.manifests.lineup import NodePlan
+from devnet.namespaces.links import KernelLinks
+from devnet.namespaces.names import choose_place
+from devnet.namespaces.network import Namespaces
+from devnet.namespaces.runner import Runner, SystemRunner
+from devnet.node_links import NodeLinks
 from devnet.ports import PortReservation
 from devnet.processes import (
     KILL_S,
@@ -36,9 +41,9 @@ from devnet.processes import (
     stop_all,
     wait_until,
 )
-from devnet.provider import DOWN, PAUSED, STOP_S, UP, OnReady, choose_spare, find_lacks
+from devnet.provider import DOWN, PAUSED, STOP_S, UP, Links, OnReady, choose_spare, find_lacks
 from devnet.remote import ProcessRemote, Remote, is_lost
-from devnet.roster import PeerSpec
+from devnet.roster import PeerSpec, Seat
 from node.config_load import build_config, load_config
 from node.rpc.client import RpcError
 
@@ -55,10 +60,20 @@ class ProcessCluster:
         devnet: its directory.
         guarded: all peers end when this process ends, even if it is killed, unless it has let
             them go or has ended them itself.
+        runner: runs programs of the system, for a network of namespaces.
+
+    Attributes:
+        links: its nodes keep them, or the kernel does.
     """
 
-    def __init__(self, devnet: Devnet, *, guarded: bool = False) -> None:
+    def __init__(
+        self, devnet: Devnet, *, guarded: bool = False, runner: Runner | None = None
+    ) -> None:
         self.devnet = devnet
+        self._namespaces = Namespaces(devnet, runner or SystemRunner())
+        self.links: Links = NodeLinks(self)
+        if devnet.roster.switch:
+            self.links = KernelLinks(devnet, self._namespaces, self.links)
         self._is_guarded = guarded
         self._guard: Guard | None = None
         self._remotes: dict[str, Remote] = {
@@ -113,6 +128,7 @@ class ProcessCluster:
             if peer.name in running:
                 found = f"{peer.name} as process {running[peer.name].pid}"
                 raise DevnetError("already_running", found, "a peer that does not run")
+        self._namespaces.ensure(chosen)
         ports = tuple(port for peer in chosen for port in (peer.p2p_port, peer.rpc_port))
         started: list[ProcessRef] = []
         is_ready = False
@@ -130,17 +146,19 @@ class ProcessCluster:
                 kill_now(started)
 
     async def stop(self, names: Sequence[str] | None = None, *, limit_s: float = STOP_S) -> int:
-        """End peers by SIGTERM, then by SIGKILL."""
+        """End peers by SIGTERM, then by SIGKILL; with all of them, the network."""
         running = self.find_running()
         chosen = [running[name] for name in names or self.devnet.names if name in running]
         killed = await stop_all(chosen, limit_s)
         if names is None:
+            self.take_down_network()
             self.let_go()
         return killed
 
     def end_now(self) -> None:
-        """Kill every peer without waiting for anything."""
+        """Kill every peer without waiting for anything; the network is gone, too."""
         kill_now(self.find_running().values())
+        self.take_down_network()
         self.let_go()
 
     def let_go(self) -> None:
@@ -148,6 +166,14 @@ class ProcessCluster:
         if self._guard is not None:
             self._guard.let_go()
             self._guard = None
+
+    def take_down_network(self) -> None:
+        """Delete the namespaces of the devnet, if it has any: also those of a run that was killed.
+
+        Raises:
+            DevnetError: `command_failed`, `no_program`.
+        """
+        self._namespaces.remove()
 
     async def kill(self, name: str) -> None:
         """See `Provider.kill`, here and below."""
@@ -181,7 +207,10 @@ class ProcessCluster:
         with PortReservation.find(fixed.count(0), str(devnet.root), taken) as reservation:
             found = iter(reservation.ports)
             p2p_port, rpc_port = (port or next(found) for port in fixed)
-        spec = make_spec(plan, devnet.roster.seed, p2p_port, rpc_port, key)
+        hosts = [peer.host for peer in devnet.roster.peers]
+        host, namespace = choose_place(devnet.roster.switch, plan.name, hosts)
+        seat = Seat(host, p2p_port, rpc_port, namespace)
+        spec = make_spec(plan, devnet.roster.seed, seat, key)
         devnet.add_peer(spec)
         write_peer(devnet, spec, make_peer_config(devnet.roster, plan))
         self._remotes[spec.name] = ProcessRemote(devnet, spec.name)
@@ -191,6 +220,7 @@ class ProcessCluster:
         """Delete the data directory of a peer."""
         if self.devnet.peer(name).name in self.find_running():
             raise DevnetError("already_running", name, "a peer that does not run")
+        self._namespaces.remove_peer(self.devnet.peer(name))
         self.devnet.remove_peer(name)
         del self._remotes[name]
 
@@ -213,6 +243,7 @@ class ProcessCluster:
             self.devnet.record_process(name, ref)
             self.devnet.note_event("start", peer=name, pid=ref.pid)
 
+        command = self._namespaces.enter(peer, command)
         return spawn(command, self.devnet.log_path(name), environment, write_down)
 
     async def _wait_ready(self, name: str, on_ready: OnReady | None, meets: bool) -> None:

@@ -1,7 +1,7 @@
 """What can be done to a running devnet, one function for each deed, whichever provider runs it.
 
-Partitions and links are made inside the nodes' transports, which each node does to itself when its
-RPC is told; no root and no firewall is needed. Every deed is written to the devnet's events.
+Who makes partitions and links, the nodes or the kernel, is the provider's choice (`Links`). Every
+deed is written to the devnet's events.
 """
 
 import dataclasses
@@ -9,12 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devnet.manifests.lineup import NodePlan, Pair, line_up, list_link_rules
-from devnet.provider import Provider, find_awake, require_awake
-from devnet.remote import GONE
+from devnet.manifests.lineup import LinkPlan, NodePlan, Pair, line_up, list_link_plans
+from devnet.provider import Provider, require_awake
 from devnet.roster import PeerSpec
-from node.rpc.client import RpcError
-from node.transport.fault_rules import IN, OUT, LinkRule
 
 
 async def kill(provider: Provider, name: str) -> None:
@@ -130,18 +127,10 @@ async def partition(
         DevnetError: `nobody_told`.
         RpcError: a node refuses.
     """
-    awake = require_awake(provider)
+    require_awake(provider)
     ways = {"one_way": True} if one_way else {}
     provider.devnet.note_event("partition", groups=[list(group) for group in groups], **ways)
-    own = {name: group for group in groups for name in group}
-    peer_ids = {peer.name: peer.peer_id for peer in provider.devnet.roster.peers}
-    for name in awake:
-        if one_way and name in groups[0]:
-            continue
-        friends = [peer_ids[other] for other in own[name]]
-        others = [peer_ids[other] for other in provider.devnet.names if other not in own[name]]
-        await _tell(provider, name, "dev_partition", peers=others, **ways)
-        await _tell(provider, name, "dev_heal", peers=friends)
+    await provider.links.partition(groups, one_way=one_way)
 
 
 async def heal(provider: Provider) -> None:
@@ -151,24 +140,23 @@ async def heal(provider: Provider) -> None:
         DevnetError: `nobody_told`.
         RpcError: a node refuses.
     """
-    awake = require_awake(provider)
+    require_awake(provider)
     provider.devnet.note_event("heal")
-    for name in awake:
-        await _tell(provider, name, "dev_heal")
+    await provider.links.heal()
 
 
-async def set_links(provider: Provider, pairs: Sequence[Pair], rule: LinkRule) -> None:
-    """Put a rule on what goes from the first to the second of each pair.
+async def set_links(provider: Provider, pairs: Sequence[Pair], plan: LinkPlan) -> None:
+    """Put a plan on what goes from the first to the second of each pair.
 
     Raises:
-        DevnetError: `nobody_told`, `unknown_peer`.
+        DevnetError: `nobody_told`, `unknown_peer`, `cannot_lose`, `no_namespaces`.
         RpcError: a node refuses.
     """
     require_awake(provider)
-    shown = dataclasses.asdict(rule)
-    provider.devnet.note_event("link", pairs=[list(pair) for pair in pairs], **shown)
     for pair in pairs:
-        await _tell_link(provider, pair, rule, provider.devnet.names)
+        await provider.links.set_link(pair, plan, provider.devnet.names)
+    shown = {**dataclasses.asdict(plan.rule), "loss": plan.loss}
+    provider.devnet.note_event("link", pairs=[list(pair) for pair in pairs], **shown)
 
 
 async def restore_links(provider: Provider, names: Iterable[str]) -> None:
@@ -179,9 +167,9 @@ async def restore_links(provider: Provider, names: Iterable[str]) -> None:
     """
     manifest = provider.devnet.read_manifest()
     told = set(names)
-    for pair, rule in list_link_rules(manifest, line_up(manifest)).items():
+    for pair, plan in list_link_plans(manifest, line_up(manifest)).items():
         if told.intersection(pair) and set(pair) <= set(provider.devnet.names):
-            await _tell_link(provider, pair, rule, told)
+            await provider.links.set_link(pair, plan, told)
 
 
 async def set_clock(provider: Provider, name: str, offset_ms: int) -> None:
@@ -193,25 +181,6 @@ async def set_clock(provider: Provider, name: str, offset_ms: int) -> None:
     """
     await provider.remote(name).call("dev_clock", offset_ms=offset_ms)
     provider.devnet.note_event("clock", peer=name, offset_ms=offset_ms)
-
-
-async def _tell_link(provider: Provider, pair: Pair, rule: LinkRule, told: Iterable[str]) -> None:
-    """Tell both ends of one way: the sender of its streams, the receiver of the gossip."""
-    source, target = (provider.devnet.peer(name) for name in pair)
-    awake = set(find_awake(provider)).intersection(told)
-    for own, other, way in ((source, target, OUT), (target, source, IN)):
-        if own.name in awake:
-            facts = dataclasses.asdict(rule)
-            await _tell(provider, own.name, "dev_link", peer_name=other.peer_id, ways=way, **facts)
-
-
-async def _tell(provider: Provider, name: str, method: str, **params: Any) -> None:
-    """Tell a node what to do to itself; one that is just starting or ending is left out."""
-    try:
-        await provider.remote(name).call(method, **params)
-    except RpcError as error:
-        if error.code not in GONE:
-            raise
 
 
 @dataclass(frozen=True, slots=True)

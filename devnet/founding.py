@@ -26,6 +26,7 @@ from devnet.manifests.lineup import Lineup, NodePlan
 from devnet.manifests.relations import check_relations
 from devnet.manifests.tables import (
     MINER,
+    NAMESPACES,
     NODES_MAX,
     PROCESS,
     SIM,
@@ -35,8 +36,10 @@ from devnet.manifests.tables import (
     Manifest,
     NodeTable,
 )
+from devnet.namespaces.names import choose_place, name_switch
+from devnet.namespaces.runner import check_machine
 from devnet.ports import HOST, PortReservation
-from devnet.roster import PeerSpec, Roster
+from devnet.roster import PeerSpec, Roster, Seat
 from node.config import (
     Config,
     DevConfig,
@@ -148,7 +151,8 @@ def found(root: Path, manifest: Manifest) -> Devnet:
 
     Raises:
         ManifestError: what its tables say does not fit together.
-        DevnetError: `devnet_exists`, `not_a_devnet`, `no_free_port`, `port_in_use`.
+        DevnetError: `devnet_exists`, `not_a_devnet`, `no_free_port`, `port_in_use`,
+            `no_namespaces`.
         KeyFileError: the folder cannot be used.
     """
     lineup = check_relations(manifest)
@@ -156,9 +160,13 @@ def found(root: Path, manifest: Manifest) -> Devnet:
     seed = choose_seed() if table.seed is None else table.seed
     manifest = dataclasses.replace(manifest, devnet=dataclasses.replace(table, seed=seed))
     genesis = _make_genesis(manifest, seed, lineup)
-    ports = _choose_ports(manifest, lineup, root)
-    peers = tuple(make_spec(plan, seed, *ports[place]) for place, plan in enumerate(lineup.nodes))
-    roster = Roster(table.name, table.provider, seed, genesis.network.hex(), peers)
+    switch = ""
+    if table.network == NAMESPACES:
+        check_machine()
+        switch = name_switch(root, seed)
+    seats = _choose_seats(manifest, lineup, root, switch)
+    peers = tuple(make_spec(plan, seed, seats[plan.name]) for plan in lineup.nodes)
+    roster = Roster(table.name, table.provider, seed, genesis.network.hex(), peers, switch)
     with Devnet.create(root, roster, manifest) as devnet:
         devnet.genesis_path.write_bytes(genesis.to_bytes())
         if table.provider == PROCESS:
@@ -167,22 +175,20 @@ def found(root: Path, manifest: Manifest) -> Devnet:
     return devnet
 
 
-def make_spec(plan: NodePlan, seed: int, p2p_port: int, rpc_port: int, key: str = "") -> PeerSpec:
+def make_spec(plan: NodePlan, seed: int, seat: Seat, key: str = "") -> PeerSpec:
     """Return the peer of a node.
 
     Args:
         plan: the node.
         seed: of the devnet.
-        p2p_port: of the node; 0 in memory.
-        rpc_port: likewise.
+        seat: where it is.
         key: the name from which the key of its account is derived; its own by default.
     """
     return PeerSpec(
         name=plan.name,
         role=plan.table.role,
         seals=plan.seals,
-        p2p_port=p2p_port,
-        rpc_port=rpc_port,
+        **dataclasses.asdict(seat),
         peer_id=compute_peer_id(derive_key(seed, "identity", plan.name)),
         account=derive_address(seed, key or plan.name).hex(),
         key=key or plan.name,
@@ -206,7 +212,7 @@ def make_config(peer: PeerSpec, dials: Iterable[PeerSpec]) -> Config:
     dialed = tuple(one.address for one in dials)
     return Config(
         p2p=P2pConfig(
-            listen=f"/ip4/{HOST}/tcp/{peer.p2p_port}",
+            listen=f"/ip4/{peer.host}/tcp/{peer.p2p_port}",
             bootstrap=dialed,
             max_peers=2 * NODES_MAX,
             outbound_peers=len(dialed),
@@ -270,6 +276,15 @@ def _make_genesis(manifest: Manifest, seed: int, lineup: Lineup) -> Genesis:
         make_params(manifest.genesis.params),
         manifest.genesis.balance * NANO_PER_COIN,
     )
+
+
+def _choose_seats(manifest: Manifest, lineup: Lineup, root: Path, switch: str) -> dict[str, Seat]:
+    ports = _choose_ports(manifest, lineup, root)
+    seats: dict[str, Seat] = {}
+    for (p2p_port, rpc_port), name in zip(ports, lineup.names, strict=True):
+        host, namespace = choose_place(switch, name, {seat.host for seat in seats.values()})
+        seats[name] = Seat(host, p2p_port, rpc_port, namespace)
+    return seats
 
 
 def _choose_ports(manifest: Manifest, lineup: Lineup, root: Path) -> list[tuple[int, int]]:

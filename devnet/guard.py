@@ -2,8 +2,9 @@
 
 It waits for the end of a pipe whose other end the command alone holds. The kernel closes it however
 the command ends, by `kill -9` too; unless the command has let its peers go before, all that
-devnet.json names are killed. A process in a session of its own: Ctrl-C at the terminal does not
-reach it. Nothing is imported before it is needed, so it costs little while it waits.
+devnet.json names are killed, and their namespaces deleted. A process in a session of its own:
+Ctrl-C at the terminal does not reach it. Nothing is imported before it is needed, so it costs
+little while it waits.
 """
 
 import os
@@ -52,11 +53,15 @@ def main() -> None:
         return
     from devnet.errors import DevnetError
     from devnet.layout import Devnet
+    from devnet.namespaces.network import Namespaces
+    from devnet.namespaces.runner import SystemRunner
     from devnet.processes import kill_now
     from node.private_files import KeyFileError
 
     try:
-        kill_now(Devnet.load(Path(sys.argv[1])).read_processes().values())
+        devnet = Devnet.load(Path(sys.argv[1]))
+        kill_now(devnet.read_processes().values())
+        Namespaces(devnet, SystemRunner()).remove()
     except (DevnetError, KeyFileError):
         # The directory is not made yet, or deleted already: nobody runs.
         return

@@ -33,7 +33,7 @@ from node.clock import read_wall_ms
 from node.paths import DataPaths
 from node.private_files import KeyFileError, make_private_folder, read_private, replace_private
 
-FORMAT = "minesync-devnet/2"
+FORMAT = "minesync-devnet/3"
 DIRECTORY_VARIABLE = "MINESYNC_DEVNET_DIR"
 DEFAULT_DIRECTORY = ".devnet"
 UNFINISHED = "devnet.unfinished"
@@ -243,6 +243,7 @@ class Devnet:
             "provider": self.roster.provider,
             "seed": self.roster.seed,
             "network": self.roster.network,
+            "switch": self.roster.switch,
             "genesis": str(self.genesis_path),
             "manifest": str(self.root / "manifest.toml"),
             "peers": peers,
@@ -293,6 +294,7 @@ def _parse(root: Path, document: Any) -> tuple[Roster, dict[str, ProcessRef]]:
             seed=int(document["seed"]),
             network=str(document["network"]),
             peers=tuple(peers),
+            switch=str(document["switch"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(root, f"{type(error).__name__} {error}") from error

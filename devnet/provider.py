@@ -6,13 +6,14 @@ either than what stands here.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import trio
 
 from devnet.errors import DevnetError
 from devnet.layout import Devnet
-from devnet.manifests.lineup import NodePlan
+from devnet.manifests.lineup import LinkPlan, NodePlan, Pair
 from devnet.remote import Remote
 from devnet.roster import PeerSpec
 from node.rpc.client import RpcError
@@ -27,8 +28,56 @@ STOP_S = 10.0
 OnReady = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptWays:
+    """What the network does to ways by itself, without the nodes knowing: from whom, to whom.
+
+    Attributes:
+        cut: nothing passes.
+        poor: slow, narrow or lossy.
+    """
+
+    cut: frozenset[Pair] = frozenset()
+    poor: frozenset[Pair] = frozenset()
+
+
+class Links(Protocol):
+    """Cuts and slows down the links of one devnet: the nodes themselves do, or the network."""
+
+    async def partition(self, groups: Sequence[Sequence[str]], *, one_way: bool) -> None:
+        """See `devnet.faults.partition`, here and below."""
+        ...
+
+    async def heal(self) -> None:
+        """Allow every link."""
+        ...
+
+    async def set_link(self, pair: Pair, plan: LinkPlan, told: Iterable[str]) -> None:
+        """Put a plan on what goes from the first to the second of a pair.
+
+        Args:
+            pair: from whom to whom.
+            plan: in the place of the one before.
+            told: those nodes that do not know it yet.
+
+        Raises:
+            DevnetError: `cannot_lose`, `no_namespaces`.
+            RpcError: a node refuses.
+        """
+        ...
+
+    async def read_kept(self) -> KeptWays:
+        """Return what is done to ways of which the nodes know nothing."""
+        ...
+
+
 class Provider(Protocol):
     """Runs the nodes of one devnet."""
+
+    @property
+    def links(self) -> Links:
+        """What keeps its links cut and slow."""
+        ...
 
     @property
     def devnet(self) -> Devnet:

@@ -6,7 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devnet.errors import DevnetError
+from devnet.ports import HOST
 from node.text import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a peer is; by itself, one that lives in memory.
+
+    Attributes:
+        host: its address for peers.
+        p2p_port: 0 for a peer that lives in memory.
+        rpc_port: likewise; on 127.0.0.1, wherever the peer is.
+        namespace: the network namespace it runs in; empty for that of everybody.
+    """
+
+    host: str = HOST
+    p2p_port: int = 0
+    rpc_port: int = 0
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +34,7 @@ class PeerSpec:
     Attributes:
         role: validator, miner or observer.
         seals: it ends the epochs.
-        p2p_port: 0 for a peer that lives in memory.
+        host, p2p_port, rpc_port, namespace: its seat.
         peer_id: its name among peers.
         account: address of its account, 64 hex digits.
         key: the name from which the key of its account is derived.
@@ -29,8 +47,10 @@ class PeerSpec:
     name: str
     role: str
     seals: bool
+    host: str
     p2p_port: int
     rpc_port: int
+    namespace: str
     peer_id: str
     account: str
     key: str = ""
@@ -44,12 +64,17 @@ class PeerSpec:
         """The multiaddr that others dial."""
         if not self.p2p_port:
             return f"/memory/{self.peer_id}/p2p/{self.peer_id}"
-        return f"/ip4/127.0.0.1/tcp/{self.p2p_port}/p2p/{self.peer_id}"
+        return f"/ip4/{self.host}/tcp/{self.p2p_port}/p2p/{self.peer_id}"
+
+    @property
+    def rpc_bind(self) -> tuple[str, str]:
+        """Where its RPC listens: address and port."""
+        return HOST, str(self.rpc_port)
 
     @property
     def url(self) -> str:
         """Where its RPC answers; empty for a peer that lives in memory."""
-        return f"http://127.0.0.1:{self.rpc_port}" if self.rpc_port else ""
+        return f"http://{HOST}:{self.rpc_port}" if self.rpc_port else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +85,7 @@ class Roster:
         provider: process or sim.
         seed: all keys come from it.
         network: the network id, 16 hex digits.
+        switch: the namespace in which those of the peers meet; empty if they are on loopback.
     """
 
     name: str
@@ -67,6 +93,7 @@ class Roster:
     seed: int
     network: str
     peers: tuple[PeerSpec, ...]
+    switch: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -33,13 +33,12 @@ from devnet.faults import (
 )
 from devnet.groups import parse_groups
 from devnet.load import Acknowledged, Publication, Workload, publish_all
-from devnet.manifests.lineup import NodePlan, line_up, list_pairs, make_rule
+from devnet.manifests.lineup import PLAIN, NodePlan, line_up, list_pairs, plan_link
 from devnet.manifests.tables import MINER, CheckTable, EventTable
 from devnet.provider import Provider
 from node.exits import find_blamed
 from node.network import read_genesis
 from node.rpc.client import RpcError
-from node.transport.fault_rules import CLEAR
 from protocol.errors import BlamedError
 
 WATCH_S = 1.0
@@ -190,7 +189,7 @@ class Play:
                 await heal(provider)
             case "link":
                 pairs = list_pairs(self._lineup, event.target, one_way=event.one_way)
-                await set_links(provider, pairs, make_rule(event))
+                await set_links(provider, pairs, plan_link(event))
             case "load":
                 await self._load(event.tasks)
 
@@ -205,7 +204,7 @@ class Play:
                 await heal(provider)
             case "link":
                 pairs = list_pairs(self._lineup, event.target, one_way=event.one_way)
-                await set_links(provider, pairs, CLEAR)
+                await set_links(provider, pairs, PLAIN)
                 await restore_links(provider, {name for pair in pairs for name in pair})
             case "clock":
                 offsets = {one.name: one.table.clock_offset_ms for one in self._lineup.nodes}

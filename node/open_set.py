@@ -91,6 +91,7 @@ class OpenSet:
         self._dirty: set[bytes] = set(standing.view.due_tasks(self.next_epoch))
         self._sum = 0
         self._items: VectorView | None = None
+        self._fingerprint: bytes | None = None
         superseded: list[bytes] = []
         for evidence_id, (author, seq) in sorted(evidence.items()):
             superseded += self.bar(evidence_id, author, seq).evidence
@@ -188,7 +189,9 @@ class OpenSet:
 
     def fingerprint(self) -> bytes:
         """Return the fingerprint (16 bytes) of all items, as Negentropy defines it."""
-        return compute_fingerprint(self._sum, self.count)
+        if self._fingerprint is None:
+            self._fingerprint = compute_fingerprint(self._sum, self.count)
+        return self._fingerprint
 
     def find_gaps(self, most: int) -> list[Gap]:
         """Return gaps in the chains of at most `most` authors, by turns."""
@@ -273,7 +276,9 @@ class OpenSet:
         account = self.standing.view.get(ACCOUNTS, author)
         sealed = account.barred_from if account else None
         fresh = self._barred.get(author)
-        return min((seq for seq in (sealed, fresh) if seq is not None), default=None)
+        if sealed is None or fresh is None:
+            return fresh if sealed is None else sealed
+        return min(sealed, fresh)
 
     def _judge_linked(self, tx: SignedTransaction) -> Barrier | None:
         # Whether links lack is not asked, so the chain need not be walked.
@@ -308,6 +313,7 @@ class OpenSet:
     def _count(self, item: bytes, sign: int) -> None:
         self._sum += sign * int.from_bytes(item, "little")
         self._items = None
+        self._fingerprint = None
 
     def _admit(self, author: bytes) -> None:
         """Make effective what of an author waits for nothing any more."""
@@ -349,6 +355,8 @@ class OpenSet:
         )
 
     def _fold_dirty(self) -> None:
+        if not self._dirty:
+            return
         for subject in sorted(self._dirty):
             earlier = self._outcomes.get(subject)
             if earlier is not None:

@@ -134,6 +134,18 @@ def build_plan(
     )
 
 
+def sum_changes(outcome: Outcome) -> LtHash:
+    """Return by how much the hash of all rows grows with what an epoch does."""
+    growth = LtHash()
+    for change in outcome.changes:
+        name, key, table = change.table.name, change.key, change.table
+        if change.before is not None:
+            growth.remove_row(name, key, table.encode_row(change.before))
+        if change.after is not None:
+            growth.add_row(name, key, table.encode_row(change.after))
+    return growth
+
+
 class Candidates:
     """Sets that the next seal may take in, each with all its items; forgotten with the seal.
 
@@ -226,12 +238,7 @@ class Candidates:
         outcome = fold_epoch(store.view, store.genesis, epoch)
         self._checker.check(store.view, outcome)
         rows_hash = store.head.rows_hash.copy()
-        for change in outcome.changes:
-            name, key, table = change.table.name, change.key, change.table
-            if change.before is not None:
-                rows_hash.remove_row(name, key, table.encode_row(change.before))
-            if change.after is not None:
-                rows_hash.add_row(name, key, table.encode_row(change.after))
+        rows_hash.combine(sum_changes(outcome))
         return outcome, rows_hash
 
     def _keep(self, set_root: bytes, ids: Sequence[bytes], items: SealedSet) -> None:

@@ -38,6 +38,7 @@ from protocol.secret_box import SecretBox
 from protocol.sharing import Deal, Opening
 
 ROUNDS_KEPT = 4
+_NOTHING: dict[Step, Ballot] = {}
 DIGEST_BYTES = 16
 
 
@@ -259,8 +260,12 @@ class BallotBox:
 
     def count(self, round_number: int, step: Step) -> Counter[bytes | None]:
         """Return how many sealers said each value in a step, nil under None."""
-        said = (self.find_ballot(one, round_number, step) for one in self.sealers)
-        return Counter(ballot.value for ballot in said if ballot is not None)
+        counts: Counter[bytes | None] = Counter()
+        for rounds in self._said.values():
+            ballot = rounds.get(round_number, _NOTHING).get(step)
+            if ballot is not None:
+                counts[ballot.value] += 1
+        return counts
 
     def find_backed(self, round_number: int, step: Step) -> Backed | None:
         """Return the plan that a quorum said in a step; None too if only its hash is known."""

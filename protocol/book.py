@@ -10,7 +10,7 @@ Rules:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from protocol.charter_records import Charter
 from protocol.errors import Rejected
@@ -43,8 +43,7 @@ class Pot(IntEnum):
     BURNED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(NamedTuple):
     """Money that moves from one place to another; a place is an account or a pot."""
 
     source: bytes | Pot

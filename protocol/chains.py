@@ -8,6 +8,7 @@ on when or from whom a transaction came.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol import codec
 from protocol.errors import Rejected
@@ -92,8 +93,7 @@ class Barrier:
     missing: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Frontier:
+class Frontier(NamedTuple):
     """How far an author's chain is complete: the next seq wanted and the id before it."""
 
     next_seq: int

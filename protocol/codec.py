@@ -77,6 +77,10 @@ def scan(data: bytes) -> None:
             major, argument = head >> 5, head & 31
             if major not in (_UNSIGNED, _BYTES, _TEXT, _ARRAY):
                 _check_simple(head)
+            elif argument == 24 and position < size and data[position] >= 24:
+                # Nearly every length that does not fit into the head.
+                argument = data[position]
+                position += 1
             elif argument >= 24:
                 argument, position = _read_argument(data, argument, position)
             if major in (_BYTES, _TEXT):

@@ -9,6 +9,7 @@ state and so the seal, which is the same for everybody.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from protocol.errors import Rejected
@@ -40,8 +41,12 @@ class Plan:
     deals: Annotated[tuple[Deal, ...], AtMost(DEALS_MAX)]
 
 
+@lru_cache(maxsize=64)
 def compute_plan_hash(network: bytes, plan: Plan) -> bytes:
-    """Return the value (32 bytes) that ballots name."""
+    """Return the value (32 bytes) that ballots name.
+
+    Of the few plans of an epoch it is asked with every word that is heard.
+    """
     return compute_hash("plan", network, encode_record(plan))
 
 

@@ -11,6 +11,7 @@ one reads the bytes of before.
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -98,12 +99,13 @@ def _compile_class(cls: type) -> tuple[Writer, Reader]:
     hints = get_type_hints(cls, include_extras=True)
     names = [field.name for field in fields(cls)]
     pairs = [_compile_type(hints[name]) for name in names]
-    writers = [(name, pair[0]) for name, pair in zip(names, pairs, strict=True)]
+    writers = [pair[0] for pair in pairs]
+    read_fields = _make_getter(names)
     readers = [(name, pair[1]) for name, pair in zip(names, pairs, strict=True)]
     count = len(names)
 
     def write(record: Any) -> list[Any]:
-        return [writer(getattr(record, name)) for name, writer in writers]
+        return [writer(value) for writer, value in zip(writers, read_fields(record), strict=True)]
 
     def read(value: Any, path: str) -> Any:
         if type(value) is not list or len(value) != count:
@@ -118,6 +120,13 @@ def _compile_class(cls: type) -> tuple[Writer, Reader]:
     if names and Trailing() in get_args(hints[names[-1]]):
         return _make_trailing(write, read, count)
     return write, read
+
+
+def _make_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return how to read all fields of a record at once."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
 
 
 def _make_trailing(write: Writer, read: Reader, count: int) -> tuple[Writer, Reader]:

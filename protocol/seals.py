@@ -10,6 +10,7 @@ A network of n = 3f + 1 sealers needs 2f + 1 signatures; one sealer is the case 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from protocol.charter_records import SEALERS_MAX
@@ -103,8 +104,12 @@ class Seal:
         return decode_record(cls, data)
 
 
+@lru_cache(maxsize=64)
 def compute_seal_hash(network: bytes, content: SealContent) -> bytes:
-    """Return the hash (32 bytes) of a seal; signatures are not part of it."""
+    """Return the hash (32 bytes) of a seal; signatures are not part of it.
+
+    It is asked with every signature under the seal.
+    """
     return compute_hash("seal", network, encode_record(content))
 
 

@@ -28,6 +28,7 @@ went back to an older state would open secrets again that are known. Their marks
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated
 
 from protocol import codec
@@ -111,6 +112,7 @@ def list_recipients(sealers: Iterable[bytes]) -> list[bytes]:
     return [one for one in sealers if is_point(one)]
 
 
+@lru_cache(maxsize=64)
 def compute_deal_hash(network: bytes, deal: Deal) -> bytes:
     """Return the hash (32 bytes) by which a seal names a deal; the signature is no part of it."""
     plain = [deal.epoch, deal.dealer, deal.commitments, deal.shares, deal.proof]

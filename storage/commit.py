@@ -5,7 +5,7 @@ indexes. All of it goes into the one batch that also holds the seal and the head
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol.fold import Change
 from protocol.view import Key
@@ -14,6 +14,23 @@ from storage.indexes import INDEX_TABLE, compute_index_keys
 
 CacheUpdate = tuple[Key, Any, int]
 """A place, its new row or None, and the row's bytes."""
+
+
+class Difference(NamedTuple):
+    """What a change is on disk: the row's bytes, and the index keys that go and that come."""
+
+    data: bytes | None
+    gone: tuple[bytes, ...]
+    come: tuple[bytes, ...]
+
+
+def compute_difference(change: Change) -> Difference:
+    """Return what there is to write for a change."""
+    table, key = change.table, change.key
+    data = None if change.after is None else table.encode_row(change.after)
+    before = compute_index_keys(table, key, change.before)
+    after = compute_index_keys(table, key, change.after)
+    return Difference(data, tuple(sorted(before - after)), tuple(sorted(after - before)))
 
 
 def stage_changes(batch: Batch, changes: Iterable[Change]) -> tuple[list[CacheUpdate], int]:
@@ -25,19 +42,16 @@ def stage_changes(batch: Batch, changes: Iterable[Change]) -> tuple[list[CacheUp
     updates: list[CacheUpdate] = []
     more_rows = 0
     for change in changes:
-        table, key = change.table, change.key
-        if change.after is None:
-            batch.delete(table.name, key)
-            updates.append(((table.name, key), None, 0))
+        name, key = change.table.name, change.key
+        data, gone, come = compute_difference(change)
+        if data is None:
+            batch.delete(name, key)
         else:
-            data = table.encode_row(change.after)
-            batch.put(table.name, key, data)
-            updates.append(((table.name, key), change.after, len(data)))
+            batch.put(name, key, data)
+        updates.append(((name, key), change.after, len(data or b"")))
         more_rows += (change.after is not None) - (change.before is not None)
-        before = compute_index_keys(table, key, change.before)
-        after = compute_index_keys(table, key, change.after)
-        for index_key in sorted(before - after):
+        for index_key in gone:
             batch.delete(INDEX_TABLE, index_key)
-        for index_key in sorted(after - before):
+        for index_key in come:
             batch.put(INDEX_TABLE, index_key, b"")
     return updates, more_rows

@@ -28,21 +28,15 @@ def encode_key(*parts: Part) -> bytes:
     Raises:
         InvariantBroken: an integer outside 0 .. 2^64 - 1.
     """
-    pieces = []
+    pieces: list[bytes] = []
     for part in parts:
         if isinstance(part, bytes):
-            pieces.append(_encode_bytes(part))
+            pieces += (b"\x01", part.replace(b"\x00", b"\x00\xff"), _END)
         elif isinstance(part, str):
             pieces.append(_encode_text(part))
         else:
             pieces.append(_encode_int(part))
     return b"".join(pieces)
-
-
-def _encode_bytes(part: bytes) -> bytes:
-    if b"\x00" in part:
-        part = part.replace(b"\x00", b"\x00\xff")
-    return b"\x01" + part + _END
 
 
 @lru_cache(maxsize=256)

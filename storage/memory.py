@@ -1,43 +1,14 @@
 """MemoryEngine: the verified fake. It keeps every promise of the real engine but durability."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from weakref import WeakSet
 
 from storage.engine import TABLES, Batch, Row
 from storage.errors import Closed
 
-
-class _Scan:
-    """One running scan; it holds the lists it began with."""
-
-    __slots__ = ("__weakref__", "_end", "_engine", "_keys", "_life", "_place", "_step", "_values")
-
-    def __init__(
-        self,
-        engine: "MemoryEngine",
-        keys: list[bytes],
-        values: dict[bytes, bytes],
-        places: range,
-    ) -> None:
-        self._engine = engine
-        self._life = engine.life
-        self._keys = keys
-        self._values = values
-        self._place = places.start
-        self._end = places.stop
-        self._step = places.step
-
-    def __iter__(self) -> "_Scan":
-        return self
-
-    def __next__(self) -> Row:
-        self._engine.check_open(self._life)
-        if self._place == self._end:
-            raise StopIteration
-        key = self._keys[self._place]
-        self._place += self._step
-        return key, self._values[key]
+SHORT_ROWS = 64
+"""A scan of so many rows takes them along; a longer one holds the table as it was."""
 
 
 class _Table:
@@ -48,7 +19,7 @@ class _Table:
     def __init__(self) -> None:
         self.keys: list[bytes] = []
         self.values: dict[bytes, bytes] = {}
-        self.scans: WeakSet[_Scan] = WeakSet()
+        self.scans: WeakSet[Iterator[Row]] = WeakSet()
 
     def detach_scans(self) -> None:
         if self.scans:
@@ -106,10 +77,23 @@ class MemoryEngine:
         source = self._tables[table]
         start = bisect_left(source.keys, lower)
         stop = len(source.keys) if upper is None else bisect_left(source.keys, upper)
-        places = range(start, max(start, stop))
-        scan = _Scan(self, source.keys, source.values, places[::-1] if reverse else places)
+        if stop - start <= SHORT_ROWS:
+            rows = [(key, source.values[key]) for key in source.keys[start:stop]]
+            return self._walk(reversed(rows) if reverse else rows, self.life)
+        places = range(start, stop)
+        # Those of now: the table gets others before it is written to.
+        keys, values = source.keys, source.values
+        held = ((keys[place], values[keys[place]]) for place in places[:: -1 if reverse else 1])
+        scan = self._walk(held, self.life)
         source.scans.add(scan)
         return scan
+
+    def _walk(self, rows: Iterable[Row], life: int) -> Iterator[Row]:
+        for row in rows:
+            if self._is_closed or life != self.life:
+                break
+            yield row
+        self.check_open(life)
 
     def write(self, batch: Batch, *, sync: bool) -> None:
         """Apply a batch atomically; `sync` means nothing here."""

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
 from devnet.layout import Devnet, find_root
 from devnet.manifests.fields import DURATION, BadValue, Kind
-from devnet.manifests.tables import PROCESS
+from devnet.manifests.tables import PROCESS, Manifest
 from node.config import OPTIONS
 from node.text import suggest
 
@@ -24,6 +24,12 @@ Report = Annotated[
     Path | None, Parameter(help="Folder for a report of the run, as HTML and as JSON.")
 ]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.", negative="")]
+NetworkKind = Annotated[
+    str | None,
+    Parameter(
+        name="--network", help="loopback, or namespaces of Linux, for root; else by the manifest."
+    ),
+]
 Lasting = Annotated[
     str | None, Parameter(name="--for", help="Wait so long, such as 10s, then take it back.")
 ]
@@ -87,6 +93,24 @@ def read_seconds(text: str, what: str) -> float:
     return float(read_value(DURATION, text, what)) / 1_000
 
 
+def with_devnet(manifest: Manifest, **changes: object) -> Manifest:
+    """Return a manifest with other fields in its `[devnet]`; what is None stays as it is."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    devnet = dataclasses.replace(manifest.devnet, **given)  # type: ignore[arg-type]
+    return dataclasses.replace(manifest, devnet=devnet)
+
+
+def check_choice(flag: str, value: str | None, words: Sequence[str]) -> None:
+    """Check that a flag, if it is given, has one of a few words.
+
+    Raises:
+        DevnetError: `bad_value`.
+    """
+    if value is not None and value not in words:
+        wanted = " or ".join(words) + suggest(value, words)
+        raise DevnetError("bad_value", f"{flag} {value[:32]}", wanted)
+
+
 def read_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """Return typed values, by dotted key, of options given as key=value.
 
@@ -120,4 +144,5 @@ def purge(root: Path) -> None:
     cluster = ProcessCluster(Devnet.load(root))
     if cluster.find_running():
         raise DevnetError("already_running", f"a devnet in {root}", "`minesync devnet down` first")
+    cluster.take_down_network()
     cluster.devnet.delete()

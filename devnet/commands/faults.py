@@ -21,8 +21,8 @@ from devnet.commands.common import (
 )
 from devnet.errors import DevnetError
 from devnet.groups import parse_groups
-from devnet.manifests.fields import DURATION, OFFSET, SIZE
-from devnet.manifests.lineup import line_up
+from devnet.manifests.fields import DURATION, OFFSET, SHARE, SIZE
+from devnet.manifests.lineup import LinkPlan, line_up
 from devnet.provider import Provider
 from node.commands.common import make_console
 from node.transport.fault_rules import LinkRule
@@ -103,10 +103,11 @@ def link_command(
     reset_after: Annotated[
         str, Parameter(help="Bytes after which a stream breaks; 0B: never.")
     ] = "0B",
+    loss: Annotated[str, Parameter(help="Of the packets, such as 5%; only in namespaces.")] = "0%",
     one_way: OneWay = False,
     where: Where = HERE,
 ) -> None:
-    """Make a link slow, narrow or brittle; without flags it is clear again."""
+    """Make a link slow, narrow, brittle or lossy; without flags it is clear again."""
     cluster = where.open()
     names = [cluster.devnet.peer(name).name for name in (first, second)]
     rule = LinkRule(
@@ -116,7 +117,8 @@ def link_command(
         reset_after=read_value(SIZE, reset_after, "--reset-after"),
     )
     pairs = [(names[0], names[1])] + ([] if one_way else [(names[1], names[0])])
-    trio.run(faults.set_links, cluster, pairs, rule)
+    plan = LinkPlan(rule, read_value(SHARE, loss, "--loss"))
+    trio.run(faults.set_links, cluster, pairs, plan)
     make_console().print(f"link {first} {second}: done")
 
 

@@ -1,7 +1,7 @@
 """`up`, `down`, `add`, `rm`: devnets that begin and end, and nodes that come and go."""
 
-import dataclasses
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +13,16 @@ from devnet.commands.common import (
     HERE,
     Count,
     Json,
+    NetworkKind,
     Seed,
     Settings,
     Where,
     WhichPeer,
+    check_choice,
     purge,
     read_settings,
     read_value,
+    with_devnet,
 )
 from devnet.demo import explain_cast
 from devnet.errors import DevnetError
@@ -29,7 +32,16 @@ from devnet.layout import Devnet
 from devnet.manifests.fields import NAME
 from devnet.manifests.lineup import ALL_DIAL_MAX, DIALS_MAX, NodePlan, line_up
 from devnet.manifests.reader import load_manifest
-from devnet.manifests.tables import OBSERVER, ROLES, SIM, Manifest, NodeTable
+from devnet.manifests.tables import (
+    LOOPBACK,
+    NAMESPACES,
+    NETWORKS,
+    OBSERVER,
+    ROLES,
+    SIM,
+    Manifest,
+    NodeTable,
+)
 from devnet.session import run_guarded
 from node.commands.common import make_console
 from node.text import suggest
@@ -49,6 +61,7 @@ def up(
         list[str] | None,
         Parameter(help="A number of the network, such as epoch_ms=500.", negative_iterable=""),
     ] = None,
+    network: NetworkKind = None,
     reset: Annotated[
         bool, Parameter(help="Forget the devnet that was here before.", negative="")
     ] = False,
@@ -59,19 +72,25 @@ def up(
 
     Peers that run already are left as they are; those that do not are started.
     """
+    check_choice("--network", network, NETWORKS)
     if reset:
         purge(where.root)
     if manifest is None:
-        devnet, is_new = _find_or_found(where.root, peers, sealers, seed, param or [])
+        wish = _Wish(peers, sealers, seed, network, read_params(param or []))
+        devnet, is_new = _find_or_found(where.root, wish)
     elif peers is not None or sealers is not None or param:
         wanted = "the manifest alone says it"
         raise DevnetError("bad_value", "a manifest with --peers, --sealers or --param", wanted)
     else:
-        devnet, is_new = _find_or_found_as(where.root, load_manifest(manifest), seed)
+        asked = with_devnet(load_manifest(manifest), seed=seed, network=network)
+        devnet, is_new = _find_or_found_as(where.root, asked)
     cluster = ProcessCluster(devnet, guarded=True)
     running = cluster.find_running()
     if len(running) == len(devnet.names):
         raise DevnetError("already_running", f"a devnet in {where.root}", "`minesync devnet down`")
+    if not running:
+        # Of a command that was killed, its network may be left.
+        cluster.take_down_network()
     console = make_console()
     # Whoever is to come late comes when somebody says so; of a devnet that goes on, all come.
     late = [one.name for one in line_up(devnet.read_manifest()).nodes if is_new and one.is_late]
@@ -140,31 +159,41 @@ def remove_command(peer: WhichPeer, *, where: Where = HERE) -> None:
     make_console().print(f"{peer} is gone")
 
 
-def _find_or_found(
-    root: Path, peers: int | None, sealers: int | None, seed: int | None, pairs: list[str]
-) -> tuple[Devnet, bool]:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A devnet by flags; None where nothing was said."""
+
+    peers: int | None
+    sealers: int | None
+    seed: int | None
+    network: str | None
+    params: dict[str, int]
+
+
+def _find_or_found(root: Path, wish: _Wish) -> tuple[Devnet, bool]:
     """Return the devnet that is there, if it is the one asked for, else a new one and true."""
-    params = read_params(pairs)
     if not (root / "devnet.json").exists():
-        count = COUNT_DEFAULT if peers is None else peers
-        chosen = choose_seed() if seed is None else seed
-        sealing = 1 if sealers is None else sealers
-        return found(root, make_manifest(count, chosen, params, sealers=sealing)), True
+        count = COUNT_DEFAULT if wish.peers is None else wish.peers
+        chosen = choose_seed() if wish.seed is None else wish.seed
+        sealing = 1 if wish.sealers is None else wish.sealers
+        manifest = make_manifest(count, chosen, wish.params, sealers=sealing)
+        return found(root, with_devnet(manifest, network=wish.network)), True
     devnet = Devnet.load(root)
-    count, own_seed = len(devnet.names), devnet.roster.seed
-    sealing = sum(peer.seals for peer in devnet.roster.peers)
-    is_same = peers in (None, count) and sealers in (None, sealing) and seed in (None, own_seed)
-    if params or not is_same:
-        raise _differs(root, f"a devnet of {count} peers, {sealing} of them sealers, and", own_seed)
+    roster = devnet.roster
+    count, sealing = len(devnet.names), sum(peer.seals for peer in roster.peers)
+    network = NAMESPACES if roster.switch else LOOPBACK
+    asked = (wish.peers, wish.sealers, wish.seed, wish.network)
+    there = (count, sealing, roster.seed, network)
+    if wish.params or any(one not in (None, own) for one, own in zip(asked, there, strict=True)):
+        what = f"a devnet of {count} peers, {sealing} of them sealers, on {network}, and"
+        raise _differs(root, what, roster.seed)
     return devnet, False
 
 
-def _find_or_found_as(root: Path, manifest: Manifest, seed: int | None) -> tuple[Devnet, bool]:
+def _find_or_found_as(root: Path, manifest: Manifest) -> tuple[Devnet, bool]:
     if manifest.devnet.provider == SIM:
         wanted = "`minesync devnet run`, which plays it to its end"
         raise DevnetError("simulation_only", "provider = sim", wanted)
-    if seed is not None:
-        manifest = with_devnet(manifest, seed=seed)
     if not (root / "devnet.json").exists():
         return found(root, manifest), True
     devnet = Devnet.load(root)
@@ -174,12 +203,6 @@ def _find_or_found_as(root: Path, manifest: Manifest, seed: int | None) -> tuple
     if devnet.read_manifest() != manifest:
         raise _differs(root, "a devnet of another manifest, and", own_seed)
     return devnet, False
-
-
-def with_devnet(manifest: Manifest, **changes: object) -> Manifest:
-    """Return a manifest with other fields in its `[devnet]`."""
-    devnet = dataclasses.replace(manifest.devnet, **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(manifest, devnet=devnet)
 
 
 def read_params(pairs: list[str]) -> dict[str, int]:

@@ -11,15 +11,26 @@ from rich.console import Console
 
 from devnet.checks import Verdict
 from devnet.cluster import ProcessCluster
-from devnet.commands.common import HERE, Count, Json, Report, Seed, Where, print_json, purge
-from devnet.commands.lifecycle import with_devnet
+from devnet.commands.common import (
+    HERE,
+    Count,
+    Json,
+    NetworkKind,
+    Report,
+    Seed,
+    Where,
+    check_choice,
+    print_json,
+    purge,
+    with_devnet,
+)
 from devnet.demo import DemoPlan, run_demo
 from devnet.errors import DevnetError
 from devnet.founding import COUNT_DEFAULT, DEMO_NAME, choose_seed, found
 from devnet.layout import Devnet
 from devnet.load import Acknowledged, Publication, Workload, publish_all
 from devnet.manifests.reader import load_manifest
-from devnet.manifests.tables import ALWAYS, NEVER, PROCESS, PROVIDERS, Manifest
+from devnet.manifests.tables import ALWAYS, NETWORKS, NEVER, PROCESS, PROVIDERS, Manifest
 from devnet.provider import Provider
 from devnet.report import explain_kept, render_verdicts
 from devnet.run_record import record_run
@@ -32,7 +43,6 @@ from node.exits import Exit
 from node.network import read_genesis
 from node.rpc.client import RpcError
 from node.telemetry import configure_silently
-from node.text import suggest
 
 
 def run(
@@ -41,6 +51,7 @@ def run(
     provider: Annotated[
         str | None, Parameter(help="process or sim, instead of what the manifest says.")
     ] = None,
+    network: NetworkKind = None,
     seed: Seed = None,
     reset: Annotated[
         bool, Parameter(help="Forget the devnet that was here before.", negative="")
@@ -50,7 +61,10 @@ def run(
     where: Where = HERE,
 ) -> int:
     """Play a manifest: start, load, events, checks, stop. A failure leaves it running."""
-    chosen = _choose(load_manifest(manifest), provider, seed)
+    check_choice("--provider", provider, PROVIDERS)
+    check_choice("--network", network, NETWORKS)
+    given = {"provider": provider, "seed": seed, "network": network}
+    chosen = with_devnet(load_manifest(manifest), **given)
     if reset:
         purge(where.root)
     devnet = found(where.root, chosen)
@@ -121,15 +135,6 @@ def demo(
         purge(where.root)
     is_good = trio.run(run_demo, plan, make_console())
     return Exit.OK if is_good else Exit.FAILED
-
-
-def _choose(manifest: Manifest, provider: str | None, seed: int | None) -> Manifest:
-    if provider is not None:
-        if provider not in PROVIDERS:
-            wanted = " or ".join(PROVIDERS) + suggest(provider, PROVIDERS)
-            raise DevnetError("bad_value", f"--provider {provider[:32]}", wanted)
-        manifest = with_devnet(manifest, provider=provider)
-    return manifest if seed is None else with_devnet(manifest, seed=seed)
 
 
 def _run_processes(

@@ -181,6 +181,25 @@ OFFSET = _measure("a time such as +30s or -1h", _DURATION_PATTERN, _UNITS_MS, si
 SIZE = _measure("bytes such as 512B, 64kB or 1MB", _SIZE_PATTERN, _UNITS_BYTES)
 
 
+def _make_share() -> Kind:
+    text = "a share such as 5% or 0.5%"
+    match, schema = _pattern(text, r"[0-9]{1,2}([.][0-9])?%")
+
+    def read(value: Any) -> int:
+        """Return how many of a thousand."""
+        whole, _, tenth = match(value)[0].removesuffix("%").partition(".")
+        return 10 * int(whole) + int(tenth or 0)
+
+    def write(value: int) -> str:
+        whole, tenth = divmod(value, 10)
+        return f"{whole}.{tenth}%" if tenth else f"{whole}%"
+
+    return Kind(text, schema, read, write)
+
+
+SHARE = _make_share()
+
+
 def _read_condition(value: Any) -> str:
     text = _read_text(value)
     parse_condition(text)

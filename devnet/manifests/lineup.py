@@ -37,6 +37,23 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """What one way of a link is to be like.
+
+    Attributes:
+        rule: what a node can do to itself.
+        loss: how many packets of a thousand are lost; only a network of namespaces loses any.
+    """
+
+    rule: LinkRule = CLEAR
+    loss: int = 0
+
+
+PLAIN = LinkPlan()
+"""A link like any other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lineup:
     """The nodes of a manifest, in order, and what names stand for.
 
@@ -112,24 +129,24 @@ def choose_dials(place: int, count: int) -> list[int]:
     return sorted(one for one in near if one >= 0)
 
 
-def make_rule(fields: LinkFields) -> LinkRule:
-    """Return the rule that the fields of a link stand for."""
+def plan_link(fields: LinkFields) -> LinkPlan:
+    """Return what the fields of a link stand for."""
     names = [one.name for one in dataclasses.fields(LinkRule)]
-    return LinkRule(**{name: getattr(fields, name) for name in names})
+    return LinkPlan(LinkRule(**{name: getattr(fields, name) for name in names}), fields.loss)
 
 
-def list_link_rules(manifest: Manifest, lineup: Lineup) -> dict[Pair, LinkRule]:
-    """Return the rule of each way on which messages do not just pass."""
-    rules: dict[Pair, LinkRule] = {}
+def list_link_plans(manifest: Manifest, lineup: Lineup) -> dict[Pair, LinkPlan]:
+    """Return the plan of each way on which messages do not just pass."""
+    plans: dict[Pair, LinkPlan] = {}
     for one in lineup.nodes:
         for other in lineup.nodes:
             rule = _measure_zones(manifest, one, other)
             if one is not other and rule != CLEAR:
-                rules[(one.name, other.name)] = rule
+                plans[(one.name, other.name)] = LinkPlan(rule)
     for link in manifest.link:
         for pair in list_pairs(lineup, link.between, one_way=link.one_way):
-            rules[pair] = make_rule(link)
-    return rules
+            plans[pair] = plan_link(link)
+    return plans
 
 
 def list_pairs(lineup: Lineup, between: Iterable[str], *, one_way: bool) -> list[Pair]:

@@ -9,11 +9,12 @@ from devnet.errors import DevnetError
 from devnet.functions import is_function
 from devnet.genesis import make_params
 from devnet.groups import parse_groups
-from devnet.manifests.lineup import Lineup, line_up, make_rule, name_members
+from devnet.manifests.lineup import PLAIN, Lineup, line_up, name_members, plan_link
 from devnet.manifests.reader import ManifestError
 from devnet.manifests.tables import (
     LASTING,
     MINER,
+    NAMESPACES,
     NODES_MAX,
     OBSERVER,
     PORT_LEAST,
@@ -22,11 +23,11 @@ from devnet.manifests.tables import (
     TARGETED,
     VALIDATOR,
     EventTable,
+    LinkFields,
     Manifest,
     NodeTable,
 )
 from node.text import suggest
-from node.transport.fault_rules import CLEAR
 from protocol.charter_records import SEALERS_MAX
 
 MINERS_MIN = 2
@@ -83,6 +84,7 @@ class _Checker:
     def check(self) -> Lineup:
         manifest = self._manifest
         self._check_names()
+        self._check_network()
         known = self._list_names()
         self._require_known("[genesis] sealers", manifest.genesis.sealers, known)
         for place, own in self._list_tables():
@@ -97,8 +99,9 @@ class _Checker:
         self._check_ports(lineup)
         for number, link in enumerate(manifest.link, start=1):
             self._require_known(f"[[link]] {number} between", link.between, known)
-            if make_rule(link) == CLEAR:
+            if plan_link(link) == PLAIN:
                 raise self._error(f"[[link]] {number}", "a link like any other", "a latency, ...")
+            self._check_loss(f"[[link]] {number}", link)
         for number, event in enumerate(manifest.event, start=1):
             self._require_known(f"[[event]] {number} target", event.target, known)
             self._check_event(f"[[event]] {number}", event, lineup)
@@ -111,6 +114,12 @@ class _Checker:
             raise ManifestError(error.code, found, error.wanted) from error
         self._check_work(lineup)
         return lineup
+
+    def _check_network(self) -> None:
+        devnet = self._manifest.devnet
+        if devnet.network == NAMESPACES and devnet.provider == SIM:
+            found = f"network = {NAMESPACES}, and provider = {SIM}"
+            raise self._error("[devnet]", found, "processes, which live in namespaces")
 
     # ------------------------------------------------------------------------- who there is
 
@@ -216,7 +225,7 @@ class _Checker:
             ((event.do == "clock") != bool(event.offset_ms), "offset", "it for clock"),
             ((event.do == "load") != bool(event.tasks), "tasks", "them for load"),
             (
-                make_rule(event) != CLEAR and event.do != "link",
+                plan_link(event) != PLAIN and event.do != "link",
                 "what a link is like",
                 "do = link",
             ),
@@ -225,6 +234,7 @@ class _Checker:
         for is_wrong, found, wanted in rules:
             if is_wrong:
                 raise self._error(place, found, wanted)
+        self._check_loss(place, event)
         if event.when:
             self._check_condition(f"{place} when", event.when, lineup)
         if event.groups:
@@ -234,6 +244,11 @@ class _Checker:
                 raise self._error(f"{place} groups", error.found, error.wanted) from error
             if event.one_way and len(groups) != 2:
                 raise self._error(f"{place} groups", f"{len(groups)} groups", "two for one_way")
+
+    def _check_loss(self, place: str, fields: LinkFields) -> None:
+        if fields.loss and self._manifest.devnet.network != NAMESPACES:
+            found = f"loss, and network = {self._manifest.devnet.network}"
+            raise self._error(place, found, f"network = {NAMESPACES} in [devnet]")
 
     def _check_condition(self, place: str, text: str, lineup: Lineup) -> None:
         for leaf in list_leaves(parse_condition(text)):

@@ -15,6 +15,7 @@ from devnet.manifests.fields import (
     NAME,
     OFFSET,
     OPTION_VALUES,
+    SHARE,
     SIZE,
     TEXT,
     choice,
@@ -29,6 +30,10 @@ from protocol.params import MINIMAL, NANO_PER_COIN, Params
 PROCESS = "process"
 SIM = "sim"
 PROVIDERS = (PROCESS, SIM)
+
+LOOPBACK = "loopback"
+NAMESPACES = "namespaces"
+NETWORKS = (LOOPBACK, NAMESPACES)
 
 VALIDATOR = "validator"
 MINER = "miner"
@@ -74,6 +79,12 @@ class DevnetTable:
         "process: a program for each node, real time. sim: one program, virtual time, one seed is"
         " one run.",
         choice(*PROVIDERS),
+    )
+    network: str = entry(
+        LOOPBACK,
+        "loopback: all processes on 127.0.0.1, cuts and links made inside the nodes. namespaces:"
+        " each in a network namespace of its own; the kernel of Linux does it, for root.",
+        choice(*NETWORKS),
     )
     seed: int | None = entry(
         None, "Keys, network id and choices come from it.", integer(0, SEED_MAX), shown="random"
@@ -189,6 +200,7 @@ class LinkFields:
     reset_after: int = entry(
         0, "Bytes after which the stream that sends them breaks; 0B: never.", SIZE
     )
+    loss: int = entry(0, "Of the packets, each way; only with devnet.network = namespaces.", SHARE)
     one_way: bool = entry(False, "Only from the first to the second.", FLAG)
 
 

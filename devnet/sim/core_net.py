@@ -142,6 +142,12 @@ class CoreNet(Heap):
 
     def _flush(self, peer: CorePeer) -> None:
         """Send what the peer wants to tell."""
+        if peer.outbox or peer.learnt:
+            self._tell_learnt(peer)
+        self._take_letters(peer)
+
+    def _tell_learnt(self, peer: CorePeer) -> None:
+        """Gossip what the peer made and what it learnt in conversations."""
         told, peer.outbox[:] = list(peer.outbox), []
         learnt, peer.learnt[:] = list(dict.fromkeys(peer.learnt)), []
         journal = peer.state.store.journal
@@ -157,7 +163,6 @@ class CoreNet(Heap):
             self.gossip(peer, None, self.hear_transactions, tuple(wires))
         for proof in proofs:
             self.gossip(peer, None, self.hear_evidence, proof)
-        self._take_letters(peer)
 
     def _take_letters(self, peer: CorePeer) -> None:
         """Send what the peer's sealer says and asks for; wake it if something happened."""
@@ -166,14 +171,16 @@ class CoreNet(Heap):
                 if said.is_for(place):
                     self.send(peer.number, other, self.hear_word, said, peer.number)
         letters = peer.letters
-        sealed, letters.seals = letters.seals, []
-        for one in sealed:
-            self.witness.note("seal", peer.state.epoch, peer.state.state_root[:8])
-            self.gossip(peer, None, self.hear_seal, one)
-        asked, letters.holders = letters.holders, []
-        for holder in dict.fromkeys(asked):
-            for other in self.links[peer.number] if holder is None else (int(holder),):
-                self.begin_talk(peer, other)
+        if letters.seals:
+            sealed, letters.seals = letters.seals, []
+            for one in sealed:
+                self.witness.note("seal", peer.state.epoch, peer.state.state_root[:8])
+                self.gossip(peer, None, self.hear_seal, one)
+        if letters.holders:
+            asked, letters.holders = letters.holders, []
+            for holder in dict.fromkeys(asked):
+                for other in self.links[peer.number] if holder is None else (int(holder),):
+                    self.begin_talk(peer, other)
         if peer.sealer is not None and peer.bell.is_rung:
             peer.bell.is_rung = False
             self._wake_later(peer, 0)

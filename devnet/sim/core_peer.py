@@ -169,6 +169,8 @@ class CorePeer:
 
     def take_words(self) -> list[Said]:
         """Return what is to be told of what sealers said, our own first; it is told once."""
+        if not self.words and not self.letters.words:
+            return []
         told, self.words = self.words, []
         words, self.letters.words = self.letters.words, []
         for word in words:

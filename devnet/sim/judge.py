@@ -276,7 +276,7 @@ class Judge:
         """Return all rows of a table; what was decoded in an earlier epoch is not decoded again."""
         known = self._decoded.setdefault(table.name, {})
         fresh: dict[bytes, T] = {}
-        for _, data in state.store.engine.scan(table.name):
+        for _, data in state.store.gate.scan(table.name):
             row = known.get(data)
             fresh[data] = table.decode_row(data) if row is None else row
         self._decoded[table.name] = fresh

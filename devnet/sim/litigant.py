@@ -162,7 +162,7 @@ class Litigant:
 
     def _list_tasks(self, *statuses: TaskStatus) -> list[Task]:
         opened = self._state.open
-        keys = [key for key, _ in self._state.store.rows.scan(TASKS)]
+        keys = [key for key, _ in self._state.store.gate.scan(TASKS.name)]
         found = (opened.get(TASKS, key) for key in keys)
         return [task for task in found if task is not None and task.status in statuses]
 

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from devnet.sim.generate import make_plan
+from devnet.sim.memo import forget
 from devnet.sim.plan import CORE, NODE, Plan
 from devnet.sim.run import Failure, run_plan
 
@@ -58,6 +59,7 @@ def planted(bug: Bug) -> Iterator[None]:
     """Have the bug in the product while the block lasts."""
     patches = bug.patch()
     originals = [vars(one.owner)[one.name] for one in patches]
+    forget()
     for one in patches:
         setattr(one.owner, one.name, one.value)
     try:
@@ -65,6 +67,7 @@ def planted(bug: Bug) -> Iterator[None]:
     finally:
         for one, original in zip(patches, originals, strict=True):
             setattr(one.owner, one.name, original)
+        forget()
 
 
 def hunt(bug: Bug, *, first: int = 0, seeds_max: int | None = None) -> Hunt:

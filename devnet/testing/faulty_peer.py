@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from devnet.errors import DevnetError
 from devnet.genesis import derive_key
 from devnet.ports import HOST
 from devnet.provider import Provider
@@ -152,7 +153,13 @@ async def open_peer(
         name: from which its peer id comes.
         answer: see `FaultyPeer`, here and below.
         status: what its hello says.
+
+    Raises:
+        DevnetError: `unreachable`: a devnet in namespaces has no way in.
     """
+    if provider.devnet.roster.switch:
+        wanted = "network = loopback for scripted peers"
+        raise DevnetError("unreachable", "a devnet in network namespaces", wanted)
     genesis = read_genesis(provider.devnet.genesis_path)
     seed = derive_key(provider.devnet.roster.seed, "identity", name)
     opened: AbstractAsyncContextManager[Transport]

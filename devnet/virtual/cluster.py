@@ -11,9 +11,10 @@ from devnet.errors import DevnetError
 from devnet.founding import list_spares, make_peer_config, make_spec
 from devnet.layout import Devnet
 from devnet.manifests.lineup import NodePlan, line_up
+from devnet.node_links import NodeLinks
 from devnet.provider import DOWN, PAUSED, STOP_S, OnReady, choose_spare, find_lacks
 from devnet.remote import Remote
-from devnet.roster import PeerSpec
+from devnet.roster import PeerSpec, Seat
 from devnet.sim.heap import START_MS
 from devnet.sim.scheduler import run_seeded
 from devnet.virtual.member import Member
@@ -63,6 +64,7 @@ class VirtualCluster:
 
     Attributes:
         network: on which they meet.
+        links: its nodes keep them.
     """
 
     def __init__(self, devnet: Devnet, nursery: trio.Nursery) -> None:
@@ -71,6 +73,7 @@ class VirtualCluster:
         self._nursery = nursery
         self._genesis = read_genesis(devnet.genesis_path)
         self.network = VirtualNetwork()
+        self.links = NodeLinks(self)
         self._members: dict[str, Member] = {}
         self._remotes: dict[str, Remote] = {}
         for plan in line_up(devnet.read_manifest()).nodes:
@@ -138,7 +141,7 @@ class VirtualCluster:
         """Take in a new node."""
         spares = list_spares(self.devnet.read_manifest())
         key = choose_spare(self.devnet, plan.name, spares)
-        self.devnet.add_peer(make_spec(plan, self.devnet.roster.seed, 0, 0, key))
+        self.devnet.add_peer(make_spec(plan, self.devnet.roster.seed, Seat(), key))
         self._take_in(plan)
         return self.devnet.peer(plan.name)
 

@@ -1,12 +1,13 @@
 """Watches a running devnet: asks its peers again and again, and keeps what they say."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import trio
 
 from devnet.observe import OBSERVE_S, NetworkView, Observer
-from devnet.provider import Provider, call_each, find_awake
+from devnet.provider import KeptWays, Provider, call_each, find_awake
 from devnet.remote import Remote
 from devnet.watch.events import EventLog
 from devnet.watch.history import History, Sample, SealSeen
@@ -55,8 +56,10 @@ class Watcher:
     async def _look_around(self) -> dict[str, PeerLinks]:
         names = {peer.peer_id: peer.name for peer in self._provider.devnet.roster.peers}
 
+        kept = await self._provider.links.read_kept()
+
         async def ask(remote: Remote) -> PeerLinks:
-            return await self._ask(remote, names)
+            return add_kept(remote.name, await self._ask(remote, names), kept)
 
         awake = find_awake(self._provider)
         replies = await call_each(self._provider, awake, ask)
@@ -90,6 +93,19 @@ class Watcher:
         devnet = self._provider.devnet
         known = devnet.roster
         return Identity(known.name, known.seed, known.network, devnet.names)
+
+
+def add_kept(name: str, links: PeerLinks, kept: KeptWays) -> PeerLinks:
+    """Return what a peer says of its links with what the network does to them besides."""
+    unheard = {source for source, target in kept.cut if target == name}
+    cut = {source for source in unheard if (name, source) in kept.cut}
+    poor = {source for source, target in kept.poor if target == name}
+    return dataclasses.replace(
+        links,
+        cut=tuple(sorted(cut.union(links.cut))),
+        deaf=tuple(sorted((unheard - cut).union(links.deaf))),
+        slow=tuple(sorted(poor.union(links.slow))),
+    )
 
 
 def _name_all(peer_ids: list[str], names: Mapping[str, str]) -> tuple[str, ...]:

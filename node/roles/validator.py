@@ -101,7 +101,7 @@ class Validator:
     def _take_up(self, nursery: trio.Nursery) -> None:
         """Show what can be shown; judge as many tasks as there are places, urgent ones first."""
         ranked, waiting = [], set()
-        for task_id in self._waiting:
+        for task_id in sorted(self._waiting):
             sealed, task = self._find_ours(task_id), self._state.open.get(TASKS, task_id)
             if sealed is None or task is None:
                 continue

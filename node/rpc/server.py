@@ -8,6 +8,7 @@ GET  /version        which release of which network
 
 import errno
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from node.rpc.dispatch import Dispatcher
 from node.rpc.gate import RPC_PATH, Gate, RateLimit, list_hosts
 from node.rpc.health import is_ready, run_checks
 from node.rpc.http import JSON, HttpLimits, HttpServer, Listener, Request, Response
+from node.rpc.inherited import BadInherited, take_inherited
 from node.rpc.methods import list_methods
 from node.rpc.metrics import CONTENT_TYPE, MetricsPage
 from node.version import VERSION
@@ -123,16 +125,23 @@ def build_http(peer: Peer, token: str, hosts: frozenset[str]) -> HttpServer:
 
 @asynccontextmanager
 async def open_listeners(config: RpcConfig) -> AsyncIterator[Sequence[trio.SocketListener]]:
-    """Listen where the configuration says while the block runs.
+    """Listen where the configuration says while the block runs; on what was handed down, if any.
 
     Raises:
-        RpcBindError: `port_in_use`, `rpc_unbindable`.
+        RpcBindError: `port_in_use`, `rpc_unbindable`, `bad_inherited`.
     """
     if not is_loopback(config.host):
         log.warning("rpc_exposed", host=config.host)
     host = "127.0.0.1" if config.host == "localhost" else config.host
     try:
-        listeners = await trio.open_tcp_listeners(config.port, host=host, backlog=BACKLOG)
+        inherited = take_inherited(os.environ, host, config.port)
+        if inherited is None:
+            listeners = await trio.open_tcp_listeners(config.port, host=host, backlog=BACKLOG)
+        else:
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(inherited))]
+    except BadInherited as error:
+        wanted = f"one socket that listens on rpc.host and rpc.port, {host}:{config.port}"
+        raise RpcBindError("bad_inherited", str(error), wanted) from error
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         code = "port_in_use" if in_use else "rpc_unbindable"

@@ -16,7 +16,7 @@ import trio
 
 from devnet.checks import run_checks, survey_devnet
 from devnet.cluster import ProcessCluster
-from devnet.commands.lifecycle import with_devnet
+from devnet.commands.common import with_devnet
 from devnet.faults import heal, partition
 from devnet.founding import found, make_manifest
 from devnet.layout import Devnet

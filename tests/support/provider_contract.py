@@ -24,11 +24,11 @@ from devnet.faults import (
     start,
     stop,
 )
-from devnet.manifests.lineup import NodePlan
-from devnet.manifests.tables import DevnetTable, Manifest, NodeTable
+from devnet.manifests.lineup import PLAIN, LinkPlan, NodePlan
+from devnet.manifests.tables import LOOPBACK, DevnetTable, Manifest, NodeTable
 from devnet.provider import DOWN, PAUSED, UP, Provider
 from node.rpc.client import RpcError
-from node.transport.fault_rules import CLEAR, LinkRule
+from node.transport.fault_rules import LinkRule
 
 SEED = 7
 HOUR_MS = 3_600_000
@@ -40,10 +40,11 @@ FROZEN_S = 4.0
 Promise = Callable[[Provider], Awaitable[None]]
 
 
-def make_three(provider: str) -> Manifest:
+def make_three(provider: str, network: str = LOOPBACK) -> Manifest:
     """Return the manifest of the network that the checks use."""
     nodes = {name: NodeTable(role="validator") for name in ("n1", "n2", "n3")}
-    return Manifest(devnet=DevnetTable(name="three", provider=provider, seed=SEED), node=nodes)
+    devnet = DevnetTable(name="three", provider=provider, network=network, seed=SEED)
+    return Manifest(devnet=devnet, node=nodes)
 
 
 async def expect(provider: Provider, text: str) -> None:
@@ -125,10 +126,11 @@ async def a_cut_in_one_way_leaves_one_side_unheard(provider: Provider) -> None:
 
 async def links_can_be_slow_and_clear_again(provider: Provider) -> None:
     pairs = [("n1", "n2"), ("n2", "n1")]
-    await set_links(provider, pairs, LinkRule(latency_ms=50, jitter_ms=20, bandwidth=100_000))
+    slow = LinkPlan(LinkRule(latency_ms=50, jitter_ms=20, bandwidth=100_000))
+    await set_links(provider, pairs, slow)
     last = await read(provider, "n2", "node_status", "epoch")
     await expect(provider, f"epoch >= {last + 2}")
-    await set_links(provider, pairs, CLEAR)
+    await set_links(provider, pairs, PLAIN)
     await expect(provider, "converged")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devnet.checks import Verdict
-from devnet.commands.lifecycle import with_devnet
+from devnet.commands.common import with_devnet
 from devnet.founding import found
 from devnet.manifests.generate import make_random_manifest
 from devnet.manifests.reader import list_shipped, load_manifest

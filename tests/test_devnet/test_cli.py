@@ -43,6 +43,8 @@ def devnet(tmp_path: Path) -> Devnet:
         (["up", "five", "-n", "3"], "bad_value"),
         (["run", "solo"], "devnet_exists"),
         (["run", "solo", "--provider", "kube"], "bad_value"),
+        (["run", "solo", "--network", "vlan"], "bad_value"),
+        (["up", "--network", "namespace"], "bad_value"),
         (["restart", "n9"], "unknown_peer"),
         (["restart", "n1", "--set", "sync.sessions_may=2"], "bad_value"),
         (["restart", "n1", "--exe", "/no/python"], "bad_value"),

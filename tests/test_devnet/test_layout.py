@@ -222,7 +222,7 @@ def test_deleting_removes_the_whole_folder(devnet: Devnet) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": "minesync-devnet/2"}', '{"format": "minesync-devnet/1"}']
+    "text", ["", "[]", "{}", '{"format": "minesync-devnet/3"}', '{"format": "minesync-devnet/1"}']
 )
 def test_a_damaged_description_is_named(devnet: Devnet, text: str) -> None:
     (devnet.root / "devnet.json").write_text(text)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.errors import DevnetError
 from devnet.founding import found
 from devnet.layout import Devnet
-from devnet.manifests.fields import DURATION, OFFSET, SIZE, BadValue, Kind
+from devnet.manifests.fields import DURATION, OFFSET, SHARE, SIZE, BadValue, Kind
 from devnet.manifests.generate import make_random_manifest
-from devnet.manifests.lineup import line_up, list_link_rules
+from devnet.manifests.lineup import LinkPlan, line_up, list_link_plans
 from devnet.manifests.reader import (
     ManifestError,
     find_manifest,
@@ -150,6 +151,16 @@ def test_what_cannot_be_read_is_refused_with_its_place(text: str, code: str, lin
         ("[node.n1]\nstart_at = '1s'", "bad_relation", "no node that starts at once"),
         ("[node.n1]\nconfig.rpc.port = 1", "bad_relation", "rpc.port, wanted rpc_port"),
         ("[node.n1]\nrole='miner'\nbyzantine=['flood']", "bad_relation", "wanted no honest role"),
+        (
+            "[devnet]\nnetwork='namespaces'\nprovider='sim'\n[node.n1]",
+            "bad_relation",
+            "network = namespaces, and provider = sim",
+        ),
+        (
+            "[group.n]\ncount=2\n[[link]]\nbetween=['n1','n2']\nloss='1%'",
+            "bad_relation",
+            "[[link]] 1 in net.toml: loss, and network = loopback, wanted network = namespaces",
+        ),
         ("[node.n1]\nexe = 'python'", "bad_relation", "wanted an absolute path"),
         ("[node.n1]\np2p_port = 2000\nrpc_port = 2000", "bad_relation", "port 2000 of two"),
         ("[devnet]\nbase_port = 80\n[node.n1]", "bad_relation", "80, wanted 1024 to 65534"),
@@ -187,6 +198,11 @@ def test_what_does_not_fit_together_is_refused(text: str, code: str, line: str) 
         ("do = 'partition'\nat = '1s'", "groups, wanted them for partition"),
         ("do = 'partition'\nat = '1s'\ngroups = 'n1,n2'", "groups in net.toml: everybody in one"),
         ("do = 'clock'\nat = '1s'\ntarget = ['n1']", "offset, wanted it for clock"),
+        ("do = 'heal'\nat = '1s'\nloss = '5%'", "what a link is like, wanted do = link"),
+        (
+            "do = 'link'\nat = '1s'\ntarget = ['n1','n2']\nloss = '5%'",
+            "wanted network = namespaces",
+        ),
         ("do = 'load'\nat = '1s'", "tasks, wanted them for load"),
         ("do = 'heal'\nat = '1s'\nlatency = '1s'", "what a link is like, wanted do = link"),
         ("do = 'heal'\nat = '1s'\none_way = true", "one_way, wanted link, partition"),
@@ -217,14 +233,14 @@ def test_zones_and_links_become_rules_for_each_way() -> None:
         bandwidth = "64kB"
         one_way = true
     """)
-    rules = list_link_rules(manifest, check_relations(manifest))
-    assert rules == {
-        ("a", "b"): LinkRule(latency_ms=2, jitter_ms=1),
-        ("b", "a"): LinkRule(latency_ms=2, jitter_ms=1),
-        ("a", "c"): LinkRule(latency_ms=40, jitter_ms=1),
-        ("b", "c"): LinkRule(latency_ms=40, jitter_ms=1),
-        ("c", "a"): LinkRule(bandwidth=64_000),
-        ("c", "b"): LinkRule(bandwidth=64_000),
+    plans = list_link_plans(manifest, check_relations(manifest))
+    assert plans == {
+        ("a", "b"): LinkPlan(LinkRule(latency_ms=2, jitter_ms=1)),
+        ("b", "a"): LinkPlan(LinkRule(latency_ms=2, jitter_ms=1)),
+        ("a", "c"): LinkPlan(LinkRule(latency_ms=40, jitter_ms=1)),
+        ("b", "c"): LinkPlan(LinkRule(latency_ms=40, jitter_ms=1)),
+        ("c", "a"): LinkPlan(LinkRule(bandwidth=64_000)),
+        ("c", "b"): LinkPlan(LinkRule(bandwidth=64_000)),
     }
 
 
@@ -250,6 +266,9 @@ def test_amounts_with_a_unit_read_back(amount: int) -> None:
         (OFFSET, "30s", 30_000),
         (SIZE, "3kB", 3_000),
         (SIZE, "1MB", 1_000_000),
+        (SHARE, "20%", 200),
+        (SHARE, "0.5%", 5),
+        (SHARE, "0%", 0),
     ],
 )
 def test_amounts_are_written_as_people_do(kind: Kind, text: str, typed: int) -> None:
@@ -332,6 +351,38 @@ def test_the_commands_print_schema_manifests_and_random_ones(
     assert capsys.readouterr().out.split() == list(list_shipped())
     assert run_command(["devnet", "gen", "--seed", "5"]) == Exit.OK
     assert read(capsys.readouterr().out) == make_random_manifest(5)
+
+
+@pytest.mark.parametrize("text", ["100%", "5", "1.25%", "-1%", "5 %", ""])
+def test_a_share_is_less_than_all(text: str) -> None:
+    with pytest.raises(BadValue, match="a share such as 5%"):
+        SHARE.read(text)
+
+
+def test_links_of_namespaces_may_lose_packets() -> None:
+    manifest = read("""
+        [devnet]
+        network = "namespaces"
+        [group.n]
+        count = 2
+        [[link]]
+        between = ["n1", "n2"]
+        loss = "12.5%"
+        one_way = true
+    """)
+    assert read(write_manifest(manifest)) == manifest
+    plans = list_link_plans(manifest, check_relations(manifest))
+    assert plans == {("n1", "n2"): LinkPlan(loss=125)}
+
+
+def test_a_machine_without_the_programs_founds_nothing_in_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    root = tmp_path / "net"
+    with pytest.raises(DevnetError, match=r"no_namespaces: .*network = \"loopback\""):
+        found(root, read("[devnet]\nnetwork = 'namespaces'\n[node.n1]"))
+    assert not root.exists()
 
 
 @pytest.mark.parametrize("words", [["up", "fivee"], ["run", "fivee"], ["run", "no/such.toml"]])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devnet.checks import Verdict
-from devnet.commands.lifecycle import with_devnet
+from devnet.commands.common import with_devnet
 from devnet.founding import found
 from devnet.layout import Devnet
 from devnet.manifests.reader import read_manifest
