@@ -4,7 +4,8 @@ Rules:
 1. The outcome is a function of the set. Arrival order, peers and clocks do not enter this file.
 2. Inside one epoch and subject: the time moves due, then the transactions by (stage of the kind,
    tie), then the moves by threshold. All answers are heard before any verdict on them.
-3. Nothing is dropped: what cannot apply at its place is kept with a ruling.
+3. Nothing is dropped: what cannot apply at its place is kept with a ruling, and moves nothing.
+   A task of which nothing is due and nothing applied stays as it is, whoever asked for what.
 4. About a task that closed long ago one ruling is given, whatever is asked (`protocol.closing`).
 """
 
@@ -28,7 +29,7 @@ from protocol.miners import settle_miners
 from protocol.records import Ruling
 from protocol.tables import RULINGS, Table, ruling_key
 from protocol.transactions import SignedTransaction
-from protocol.view import EpochView, Key, StateView
+from protocol.view import EpochView, Key, StateView, is_due
 from protocol.windows import apply_threshold_moves, apply_time_moves
 
 EVIDENCE_KIND = 255
@@ -125,7 +126,8 @@ def fold_subject(
             applied.append(tx)
         else:
             rulings.append(_rule(tx, epoch.number, reason))
-    apply_threshold_moves(book, subject, tuple(applied))
+    if applied or is_due(view, subject, epoch.number):
+        apply_threshold_moves(book, subject, tuple(applied))
     changes = tuple(book.changes())
     rows = {(table.name, key): record for table, key, record in changes}
     return SubjectOutcome(rows, changes, book.payments, book.notes, tuple(rulings), tuple(applied))

@@ -7,7 +7,17 @@ from protocol.closing import compute_closed_epoch, find_owed
 from protocol.dispute_records import DisputeCase
 from protocol.phases import ChangeStatus, DisputeStatus, TaskStatus
 from protocol.records import ROLE_VALIDATOR, Miner, Task
-from protocol.tables import BY_NAME, CHANGES, DISPUTES, MINERS, REWARDS, TASKS, Table, reward_key
+from protocol.tables import (
+    BY_NAME,
+    CHANGES,
+    DISPUTES,
+    MINERS,
+    REWARDS,
+    TASKS,
+    Table,
+    dispute_key,
+    reward_key,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +94,16 @@ def compute_dispute_deadline(case: DisputeCase) -> int | None:
             return case.appeal_deadline
         case _:
             return None
+
+
+def is_due(rows: RowReader, subject: bytes, epoch: int) -> bool:
+    """Tell whether a subject is a task of which a next deadline lies before `epoch`."""
+    task = rows.get(TASKS, subject)
+    if task is None:
+        return False
+    case = rows.get(DISPUTES, dispute_key(subject, task.lifecycle.round))
+    found = (compute_next_deadline(task), None if case is None else compute_dispute_deadline(case))
+    return any(deadline is not None and deadline < epoch for deadline in found)
 
 
 def find_closed_epoch(view: RowReader, task: Task) -> int | None:

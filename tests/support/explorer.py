@@ -10,25 +10,21 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement, product
 from typing import Any
 
-from protocol.closing import compute_archive_epochs
 from protocol.epoch import Epoch
 from protocol.errors import BlamedError, InvariantBroken
 from protocol.fold import Outcome, fold_epoch
 from protocol.hashing import compute_hash
 from protocol.invariants import ConsistencyChecker, check_whole_state
-from protocol.kinds.claim_reward import CLAIM_REWARD
-from protocol.phases import RewardState
 from protocol.stakes import is_closed
-from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, REWARDS, RULINGS, TASKS, reward_key
+from protocol.tables import ACCOUNTS, LEDGER, LEDGER_KEY, RULINGS, TASKS
 from protocol.transactions import SignedTransaction
 from protocol.view import Key, MemoryView
 from tests.support.builders import BALANCE
-from tests.support.small_deeds import claim_nothing
+from tests.support.small_checks import check_archive, check_claims, strip
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
     FIRST_EPOCH,
     GENESIS,
-    PARAMS,
     TASK_ID,
     Choice,
     Deed,
@@ -42,6 +38,7 @@ from tests.support.small_moves import (
     Situation,
     find_choices,
 )
+from tests.support.small_secrets import choose, forget
 from tests.support.small_wrongs import find_wrongs
 
 Rows = dict[Key, Any]
@@ -115,6 +112,8 @@ class Explorer:
         self.bound = bound
         self.endings: set[bytes] = set()
         """Every way in which the task can be over, whoever did what."""
+        self.outlines: set[bytes] = set()
+        """Every state, what nobody has shown left aside."""
         self._short_cuts = short_cuts
         self.tally = Tally()
         self._tell = tell
@@ -159,6 +158,7 @@ class Explorer:
         """Take in a new state; check all of it."""
         self._came_from[state.key] = (parent, label)
         self.tally.states += 1
+        self.outlines.add(_paint(replace(state, rows=forget(state.rows))))
         task = state.rows.get((TASKS.name, TASK_ID))
         name = "NONE" if task is None else task.status.name
         if task is None or is_closed(task):
@@ -172,24 +172,28 @@ class Explorer:
             check_whole_state(state.rows)
             assert state.rows[(LEDGER.name, LEDGER_KEY)].supply == GENESIS.supply
             if task is not None:
-                _check_archive(state.rows)
+                check_archive(state.rows)
         if state.key not in self._over and state.epoch > self.bound.last_epoch:
             raise self._find_stuck(state.key, "open after all its windows")
 
-    def _look_at(self, state: State) -> Iterator[tuple[str, State]]:
+    def _look_at(self, before: State) -> Iterator[tuple[str, State]]:
         """Yield every state that one epoch leads to, and how."""
-        with self._blaming(state.key, "looking"):
-            here = Situation(state.rows, state.epoch)
+        with self._blaming(before.key, "looking"):
+            here = Situation(before.rows, before.epoch)
             wrongs = find_wrongs(here)
             combinations = list(self._combine(here))
         idle: list[Step] = []
         for deeds in combinations:
             label = ", ".join(map(str, deeds))
             transactions = sign_all(deeds, here.epoch)
+            state = replace(before, rows=choose(before.rows, deeds))
             with self._blaming(state.key, label):
                 found = [
-                    self._step(state, transactions, beacon) for beacon in find_orders(transactions)
+                    self._take_apart(state, transactions, beacon)
+                    for beacon in find_orders(transactions)
                 ]
+                if len(found) > 1 or deeds is combinations[-1]:
+                    self._check_order(state, transactions, found[0].outcome)
             self.tally.edges += len(found)
             for step in found:
                 yield label, step.after
@@ -197,19 +201,27 @@ class Explorer:
         # What came last is what everybody does who can do anything.
         self._idle[state.key] = idle[0].after.key
         with self._blaming(state.key, "besides: " + ", ".join(map(str, wrongs))):
-            self._check_wrongs(state, idle[0], (), wrongs)
+            self._check_wrongs(before, idle[0], (), wrongs)
             if deeds:
                 self._check_wrongs(state, found[0], deeds, wrongs)
         with self._blaming(state.key, f"twice, or split: {label}"):
             self._check_twice(state, deeds, [one.after for one in found])
-            self._check_split(state, deeds)
+            self._check_split(state, deeds, found[0].after if here.is_over else None)
 
     def _combine(self, here: Situation) -> Iterator[tuple[Deed, ...]]:
-        """Yield all that the actors can do together in one epoch; nothing comes first.
+        """Yield all that the actors can do together in one epoch: nothing first, all of it last.
 
-        Of those who are alike it counts how many do something, not who.
+        Of those who are alike it counts how many do something, not who. Once a task is over only
+        claims are left, each of another entry, and none is late; so any order of them comes to the
+        same, and they are looked at one by one, the poorest first, and all at once.
         """
         choices = find_choices(here, self.bound)
+        if here.is_over:
+            claims = [choices[who][-1] for who in here.portrait.rank() if choices[who][-1]]
+            yield from [(), *claims[:1]]
+            if len(claims) > 1:
+                yield tuple(deed for choice in claims for deed in choice)
+            return
         groups = [["alice"], ["court"]]
         groups += here.portrait.group_miners() + here.portrait.group_judges()
         for parts in product(*(_share_out([choices[who] for who in group]) for group in groups)):
@@ -217,18 +229,16 @@ class Explorer:
 
     # ---------------------------------------------------------------------------------- steps
 
-    def _step(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
-        """Return where an epoch leads to, folded in another order too, and without the refused."""
+    def _take_apart(
+        self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes
+    ) -> Step:
+        """Return where an epoch leads to, and see that it does so without the refused too."""
         step = self._take(state, transactions, beacon)
-        outcome = step.outcome
-        if len(transactions) > 1:
-            other = self._fold(state, transactions[::-1], beacon)
-            assert other == outcome, "another order of the same set came to something else"
-        refused = {ruling.tx_id for ruling in outcome.rulings}
+        refused = {ruling.tx_id for ruling in step.outcome.rulings}
         if refused:
             applied = [tx for tx in transactions if tx.tx_id not in refused]
             without = self._fold(state, applied, beacon)
-            assert _strip(without) == _strip(outcome), "what was refused changed something"
+            assert strip(without) == strip(step.outcome), "what was refused changed something"
         return step
 
     def _take(self, state: State, transactions: Sequence[SignedTransaction], beacon: bytes) -> Step:
@@ -239,7 +249,7 @@ class Explorer:
         assert len(refused) == len(outcome.rulings), "two rulings on one transaction"
         assert refused <= {tx.tx_id for tx in transactions}, "a ruling on what is not in the set"
         self.tally.codes |= {ruling.code for ruling in outcome.rulings}
-        _check_claims(state.rows, [tx for tx in transactions if tx.tx_id not in refused])
+        check_claims(state.rows, [tx for tx in transactions if tx.tx_id not in refused])
         rows = dict(state.rows)
         for change in outcome.changes:
             if change.table is not RULINGS:
@@ -260,6 +270,13 @@ class Explorer:
         epoch = Epoch(state.epoch + 1, beacon, tuple(transactions))
         return fold_epoch(MemoryView(state.rows), GENESIS, epoch)
 
+    def _check_order(
+        self, state: State, transactions: Sequence[SignedTransaction], outcome: Outcome
+    ) -> None:
+        """The same set, come in the other order, comes to the same."""
+        other = self._fold(state, transactions[::-1], find_beacons()[0])
+        assert other == outcome, "another order of the same set came to something else"
+
     def _check_wrongs(
         self, state: State, right: Step, deeds: Sequence[Deed], wrongs: Sequence[Deed]
     ) -> None:
@@ -269,7 +286,7 @@ class Explorer:
         refused = {ruling.tx_id for ruling in step.outcome.rulings}
         for deed, tx in zip(wrongs, transactions[len(deeds) :], strict=True):
             assert tx.tx_id in refused, f"{deed}, and it was not refused"
-        assert _strip(step.outcome) == _strip(right.outcome), "a wrong changed something"
+        assert strip(step.outcome) == strip(right.outcome), "a wrong changed something"
 
     def _check_twice(self, state: State, deeds: Sequence[Deed], once: Sequence[State]) -> None:
         """Who does everything twice in one epoch has done it once."""
@@ -280,8 +297,8 @@ class Explorer:
             reached = {_paint(one) for one in once}
             assert _paint(step.after) in reached, "twice is more than once"
 
-    def _check_split(self, state: State, deeds: Sequence[Deed]) -> None:
-        """What some hold back for one epoch breaks nothing either."""
+    def _check_split(self, state: State, deeds: Sequence[Deed], same: State | None) -> None:
+        """What some hold back for one epoch breaks nothing; it leads to `same`, if there is one."""
         transactions = sign_all(deeds, state.epoch + 1)
         authors = sorted({tx.header.author for tx in transactions})
         if len(authors) < 2:
@@ -291,7 +308,9 @@ class Explorer:
             beacon = find_beacons()[0]
             now = [tx for tx in transactions if tx.header.author in chosen]
             later = [tx for tx in transactions if tx.header.author not in chosen]
-            self._take(self._take(state, now, beacon).after, later, beacon)
+            last = self._take(self._take(state, now, beacon).after, later, beacon).after
+            if same is not None:
+                assert _paint(last) == _paint(same), "claims that depend on one another"
 
     # ------------------------------------------------------------------------------- the whole
 
@@ -341,43 +360,3 @@ def _share_out(lists: Sequence[Sequence[Choice]]) -> list[tuple[Choice, ...]]:
     assert len(sizes) == 1, "alike, but with other choices"
     chosen = combinations_with_replacement(range(sizes.pop()), len(lists))
     return [tuple(one[i] for one, i in zip(lists, places, strict=True)) for places in chosen]
-
-
-def _strip(outcome: Outcome) -> dict[Key, Any]:
-    """Return what an epoch changes but for rulings and the chains of authors."""
-    changed = {}
-    for change in outcome.changes:
-        before, after = change.before, change.after
-        if change.table is ACCOUNTS:
-            before = before and replace(before, next_seq=0, head=None)
-            after = replace(after, next_seq=0, head=None)
-        if change.table is not RULINGS and before != after:
-            changed[(change.table.name, change.key)] = after
-    return changed
-
-
-def _check_claims(rows: Rows, applied: Sequence[SignedTransaction]) -> None:
-    """Every claim that stands is of the author's own entry, which nobody has claimed before."""
-    claims = [tx for tx in applied if tx.header.kind == CLAIM_REWARD.code]
-    ids = [tx.payload.entry_id for tx in claims]
-    assert len(set(ids)) == len(ids), "an entry was claimed twice in one epoch"
-    for tx in claims:
-        row = rows[(REWARDS.name, reward_key(TASK_ID, tx.payload.round))]
-        entry = next(one for one in row.entries if one.entry_id == tx.payload.entry_id)
-        assert entry.recipient == tx.header.author, "somebody else's entry was claimed"
-        assert entry.state not in (RewardState.CLAIMED, RewardState.REVOKED), "claimed again"
-
-
-def _check_archive(rows: Rows) -> None:
-    """Some epochs after a task has closed for good there is one answer to whatever is said."""
-    view = MemoryView(rows)
-    closed = view.closed_at(TASK_ID)
-    if closed is None:
-        return
-    last = closed + compute_archive_epochs(PARAMS)
-    here = Situation(rows, last)
-    wrongs = [*find_wrongs(here), claim_nothing("bob")]
-    epoch = Epoch(last + 1, find_beacons()[0], sign_all(wrongs, last + 1))
-    outcome = fold_epoch(view, GENESIS, epoch)
-    assert {ruling.code for ruling in outcome.rulings} == {"task_archived"}
-    assert len(outcome.rulings) == len(wrongs)

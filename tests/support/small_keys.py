@@ -5,6 +5,10 @@ balances, since nobody here ever runs short; of votes that a verdict made void, 
 them; of disputes that have ended, all but the verdict; and revoked entries. Miners are
 interchangeable, and so are validators. Of a task that is over no more is kept than who can claim
 what, for nothing of it depends on time or on votes any more.
+
+Epochs are told as how many are left, since the rules compare the next one with deadlines and no
+rule knows its number: all that are past are alike. Where two epochs of the past are compared, what
+comes of it is told: who of the miners came first, and whether votes were open before a dispute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +18,7 @@ from typing import Any
 
 from protocol.convictions import read_verdict, read_voting_round
 from protocol.dispute_records import DisputeCase
-from protocol.phases import RewardState
+from protocol.phases import RewardState, SubmissionStatus, VoteState
 from protocol.records import (
     Miner,
     RewardDistribution,
@@ -58,7 +62,7 @@ class Portrait:
         self._rows = rows
         self.task: Task | None = rows.get((TASKS.name, TASK_ID))
         self._is_over = self.task is not None and is_closed(self.task)
-        self._epoch = 0 if self.task is None or self._is_over else epoch
+        self._epoch = epoch
         rounds = range(self.task.lifecycle.round + 1 if self.task else 0)
         self._rounds = rounds
         self._cases: list[DisputeCase] = self._find(DISPUTES.name, dispute_key, rounds)
@@ -86,7 +90,7 @@ class Portrait:
                     tuple(sorted(self.sign_judge(who, miners) for who in JUDGES)),
                 )
             )
-        text = repr((self._epoch, self._sign_task(), min(forms)))
+        text = repr((self._sign_task(), min(forms)))
         return blake2b(text.encode(), digest_size=16).digest()
 
     def group_miners(self) -> list[list[str]]:
@@ -102,6 +106,12 @@ class Portrait:
         signed = sorted((self.sign_judge(who, SOLVERS), who) for who in JUDGES)
         return [[who for _, who in alike] for _, alike in groupby(signed, lambda one: one[0])]
 
+    def rank(self) -> list[str]:
+        """Return miners and validators of a task that is over, whoever is owed least first."""
+        return sorted(
+            (*SOLVERS, *JUDGES), key=lambda who: (self._sign_entries(an_address(who)), who)
+        )
+
     def _sign_task(self) -> Signature:
         task = self.task
         if task is None:
@@ -112,29 +122,33 @@ class Portrait:
             return base
         times = task.lifecycle
         ends = (
-            times.submission_deadline,
-            times.reveal_deadline,
-            times.validation_deadline,
-            times.finalize_deadline,
-            times.dispute_deadline or 0,
+            self._count_left(times.submission_deadline),
+            self._count_left(times.reveal_deadline),
+            self._count_left(times.validation_deadline),
+            self._count_left(times.finalize_deadline),
+            self._count_left(times.dispute_deadline),
             times.round,
-            len(times.transitions),
         )
-        cases = tuple(self._sign_case(case) for case in self._cases)
+        cases = tuple(self._sign_case(case, times.validation_deadline) for case in self._cases)
         return (*base, task.terms.max_participants, ends, cases)
 
-    def _sign_case(self, case: DisputeCase) -> Signature:
+    def _count_left(self, deadline: int | None) -> int:
+        """Return how many epochs are in time for a deadline, -1 if there is none."""
+        return -1 if deadline is None else max(0, deadline - self._epoch)
+
+    def _sign_case(self, case: DisputeCase, opening: int) -> Signature:
         judged = tuple((int(one.choice), one.share) for one in case.judgments)
         if case.closed_at is not None:
             return (int(case.status), judged[-1:])
         return (
             int(case.status),
             int(case.status_before),
-            case.pending_until,
+            case.opened_at > opening,
+            self._count_left(case.pending_until),
             case.hearing,
-            case.voting_deadline or 0,
-            case.resolution_deadline or 0,
-            case.appeal_deadline or 0,
+            self._count_left(case.voting_deadline),
+            self._count_left(case.resolution_deadline),
+            self._count_left(case.appeal_deadline),
             judged,
             self._sign_parties(an_address("alice")),
         )
@@ -148,12 +162,12 @@ class Portrait:
         answer = self._answers.get(address)
         shown: Signature = ()
         if answer is not None and self.task is not None:
-            places = [one.miner for one in self.task.participants]
+            ranks = sorted((one.committed_at, one.submission_id) for one in self._answers.values())
+            can_show = answer.status is SubmissionStatus.PENDING
             shown = (
-                places.index(address),
-                answer.commitment == a_commitment(NETWORK, TASK_ID, who),
+                ranks.index((answer.committed_at, answer.submission_id)),
+                can_show and answer.commitment == a_commitment(NETWORK, TASK_ID, who),
                 int(answer.status),
-                answer.committed_at,
                 answer.stake,
                 _number(answer.score),
                 answer.submission_id == self.task.winner,
@@ -206,8 +220,9 @@ class Portrait:
             if hidden is None:
                 signed.append(())
             elif vote is None:
-                score = _number(find_score(hidden))
-                signed.append((int(hidden.state), hidden.stake, hidden.weight, score))
+                signed.append((int(hidden.state), hidden.stake, hidden.weight))
+                if hidden.state is VoteState.COMMITTED:
+                    signed.append((_number(find_score(hidden)),))
             elif round_ < self._voting_round:
                 signed.append((vote.stake,))
             else:

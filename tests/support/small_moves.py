@@ -1,6 +1,6 @@
 """What everybody in the small market can do in one epoch that may change something."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,6 +12,7 @@ from protocol.dispute_records import DisputeCase
 from protocol.disputes import is_revealing
 from protocol.phases import DisputeStatus, RewardState, SubmissionStatus, TaskStatus, VoteState
 from protocol.records import RewardEntry, Submission, Task, VoteCommitment
+from protocol.stakes import is_closed
 from protocol.tables import (
     DISPUTES,
     REWARDS,
@@ -46,6 +47,7 @@ from tests.support.small_deeds import (
 )
 from tests.support.small_keys import Portrait
 from tests.support.small_market import (
+    COURT,
     FIRST_EPOCH,
     GENESIS,
     JUDGES,
@@ -71,6 +73,9 @@ class Bound:
         objectors: who opens disputes, by what they are to the task.
         phases: of a task, in which he does.
         disputes: of the task at most.
+        as_one: whom a second panel adds do all the same, and of the first nobody commits any more.
+        foreseen: what a validator will say is chosen when he commits to it, not when he shows it
+            (`tests.support.small_secrets`): many more states that come to the same.
     """
 
     places: tuple[int, ...]
@@ -78,6 +83,8 @@ class Bound:
     objectors: tuple[str, ...]
     phases: tuple[TaskStatus, ...]
     disputes: int
+    as_one: bool = False
+    foreseen: bool = False
 
     @property
     def last_epoch(self) -> int:
@@ -94,7 +101,8 @@ class Bound:
         phases = "+".join(one.name.lower() for one in self.phases) or "nowhere"
         places = "/".join(map(str, self.places))
         by = "+".join(self.objectors) or "nobody"
-        return f"places:{places},scores:{scores},disputes:{self.disputes}@{phases}:{by}"
+        second = ",second panel:as one" if self.as_one else ""
+        return f"places:{places},scores:{scores},disputes:{self.disputes}@{phases}:{by}{second}"
 
 
 class Situation:
@@ -114,6 +122,11 @@ class Situation:
     def status(self) -> TaskStatus | None:
         """The phase of the task."""
         return None if self.task is None else self.task.status
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing but claims is left."""
+        return self.task is not None and is_closed(self.task)
 
     @property
     def case(self) -> DisputeCase | None:
@@ -228,19 +241,35 @@ def _judge(here: Situation, bound: Bound) -> Iterator[tuple[str, Choice]]:
     answers = [one for one in here.answers() if one.status is SubmissionStatus.UNDER_REVIEW]
     # In the order of the miners' names, so that validators who are alike have alike choices.
     answers.sort(key=lambda one: NAMES[one.miner])
-    for address in here.task.panel:
-        who = NAMES[address]
-        ways: list[list[Choice]] = []
-        for answer in answers:
-            if here.can_commit and here.vote_of(who, answer, round_) is None:
-                ways.append([NOTHING, *((vote(who, answer, one, round_),) for one in bound.scores)])
-            hidden = here.find_hidden(who, answer, round_)
-            if hidden is not None:
-                ways.append([NOTHING, (show_vote(who, answer, find_score(hidden)),)])
-        for parts in product(*ways):
-            deeds = tuple(deed for part in parts for deed in part)
-            if deeds:
-                yield who, deeds
+    panel = [NAMES[address] for address in here.task.panel]
+    fresh = [who for who in panel if who in COURT]
+    act_as_one = bound.as_one and 0 < len(fresh) < len(panel)
+    for who in panel:
+        if not act_as_one or (who not in fresh and not here.can_commit):
+            yield from ((who, one) for one in _find_votes(here, bound, who, answers, round_))
+    if act_as_one:
+        together = [_find_votes(here, bound, who, answers, round_) for who in fresh]
+        for votes in zip(*together, strict=True):
+            yield "court", tuple(deed for one in votes for deed in one)
+
+
+def _find_votes(
+    here: Situation, bound: Bound, who: str, answers: Sequence[Submission], round_: int
+) -> Iterator[Choice]:
+    """Yield what a validator can commit to and show at once; at least something."""
+    ways: list[list[Choice]] = []
+    for answer in answers:
+        if here.can_commit and here.vote_of(who, answer, round_) is None:
+            scores = bound.scores if bound.foreseen else bound.scores[:1]
+            ways.append([NOTHING, *((vote(who, answer, one, round_),) for one in scores)])
+        hidden = here.find_hidden(who, answer, round_)
+        if hidden is not None:
+            scores = (find_score(hidden),) if bound.foreseen else bound.scores
+            ways.append([NOTHING, *((show_vote(who, answer, one),) for one in scores)])
+    for parts in product(*ways):
+        deeds = tuple(deed for part in parts for deed in part)
+        if deeds:
+            yield deeds
 
 
 def _claim(here: Situation) -> Iterator[tuple[str, Choice]]:

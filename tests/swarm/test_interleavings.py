@@ -1,6 +1,11 @@
-"""All that two publishers, two miners and three validators can do about one task, bounded."""
+"""All that two publishers, two miners and three validators can do about one task, bounded.
+
+What a bound leaves out is in its name. What is taken for one state is said in
+`tests.support.small_keys`, and of votes that nobody has shown yet in `tests.support.small_secrets`.
+"""
 
 import sys
+from dataclasses import replace
 from time import perf_counter
 
 import pytest
@@ -11,15 +16,17 @@ from tests.support.small_moves import Bound
 
 SCORES = (90, 20, None)
 PARTIES = ("publisher", "miner", "validator")
+DISPUTABLE = (TaskStatus.ANSWERS_SUBMITTED, TaskStatus.UNDER_VALIDATION, TaskStatus.COMPLETED)
 
-ANSWERS = Bound((2, 1), (90,), (), (), 0)
-"""Both miners answer, and validators judge both, in any order, or keep silent."""
+ANSWERS = Bound((2, 1), SCORES, (), (), 0, as_one=True)
+"""Both miners answer, and every validator says anything of each answer."""
 SCORED = Bound((1,), SCORES, (), (), 0)
-"""Every validator says anything of one answer. Of two it is too much: each binds himself to what he
-will say, so what is hidden multiplies."""
-COURT = Bound((1,), (90,), PARTIES, (TaskStatus.COMPLETED,), 1)
-"""Whoever has a right to objects to what became of one answer."""
+"""One answer, and a second panel that says anything too."""
+COURT = Bound((1,), SCORES, PARTIES, DISPUTABLE, 1)
+"""Whoever has a right to objects, at any time, to what becomes of one answer."""
 SMALLEST = Bound((1,), (90,), (), (), 0)
+FORESEEN = Bound((1,), (90, None), ("publisher",), (TaskStatus.UNDER_VALIDATION,), 1)
+"""A dispute begins while some votes are hidden and others are shown."""
 
 
 @pytest.mark.swarm
@@ -61,3 +68,12 @@ def test_what_is_left_out_of_a_state_hides_no_ending() -> None:
     brief, whole = Explorer(SMALLEST), Explorer(SMALLEST, short_cuts=False)
     assert brief.run().states < whole.run().states
     assert brief.endings == whole.endings
+
+
+@pytest.mark.swarm
+@pytest.mark.timeout(3_600)
+def test_votes_chosen_late_lead_to_the_same_states_around_a_dispute() -> None:
+    late, early = Explorer(FORESEEN), Explorer(replace(FORESEEN, foreseen=True))
+    assert late.run().states < early.run().states
+    assert late.outlines == early.outlines
+    assert late.endings == early.endings

@@ -121,3 +121,18 @@ def test_a_divided_panel_decides_where_there_is_nobody_else() -> None:
     task_id = under_validation(world, "bob")
     world.judge(task_id, {"bob": (80, 80, 80, 80, 60)})
     assert world.task(task_id).status is At.COMPLETED
+
+
+def test_what_is_refused_does_not_hurry_a_task_that_waits_for_its_second_panel() -> None:
+    world = a_court()
+    task_id = under_validation(world, "bob")
+    world.judge(task_id, {"bob": (80, 80, 80, 80, 72)})
+    # Nobody else commits, so the votes there are would do as soon as anybody looked at them.
+    world.pass_until(world.task(task_id).lifecycle.validation_deadline)
+    before = world.task(task_id)
+    refused = world.cancel("eve", task_id)
+    world.seal(refused)
+    assert world.code_of(refused) == "not_publisher"
+    assert world.task(task_id) == before
+    world.pass_until(before.lifecycle.finalize_deadline + 1)
+    assert world.task(task_id).status is At.COMPLETED
