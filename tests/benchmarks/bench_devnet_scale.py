@@ -8,6 +8,7 @@ was acknowledged. `bench_devnet_scale sim 40` runs one of them at another size.
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -21,7 +22,7 @@ from devnet.faults import heal, partition
 from devnet.founding import found, make_manifest
 from devnet.layout import Devnet
 from devnet.load import Workload, publish_all
-from devnet.manifests.tables import PROCESS, PROVIDERS, SIM
+from devnet.manifests.tables import OBSERVER, PROCESS, PROVIDERS, SIM
 from devnet.observe import Observer
 from devnet.provider import Provider
 from devnet.virtual.cluster import VirtualCluster, run_virtual
@@ -40,13 +41,20 @@ MEMORY_LIMIT = "interpreters that imported the node and did nothing, one for eac
 SEED = 1
 TASKS = 8
 CUT_EPOCHS = 10
+WORKERS_MAX = 10
+"""Five validators and five miners: with more miners the work grows, not the network."""
 PATIENCE_S = 300.0
 POLL_S = 0.25
 
 
 def make(root: Path, provider: str, count: int) -> Devnet:
-    """Make the directory of a devnet."""
-    return found(root, with_devnet(make_manifest(count, SEED), provider=provider))
+    """Make the directory of a devnet; whoever is not needed for the work only keeps the state."""
+    manifest = with_devnet(make_manifest(count, SEED), provider=provider)
+    node = {
+        name: table if place < WORKERS_MAX else replace(table, role=OBSERVER)
+        for place, (name, table) in enumerate(manifest.node.items())
+    }
+    return found(root, replace(manifest, node=node))
 
 
 def measure_bare_starts_s(count: int) -> float:
