@@ -94,7 +94,7 @@ def test_one_seed_is_one_run(pytester: pytest.Pytester) -> None:
         ("nodes='3'", "found nodes='3', wanted int"),
         ("nodes=-1", "found nodes=-1, wanted 0 or more"),
         ("nodes=3, validators=3, miners=1", "*3 validators and 1 miners*"),
-        ("nodes=99", "bad_count*"),
+        ("nodes=129", "bad_count*"),
         ("sealers=6", "bad_sealers*"),
         ("params={'epoch': 1}", "unknown_param: found epoch*"),
         ("manifest='three', nodes=3", "found manifest with nodes, wanted the manifest alone"),
