@@ -50,11 +50,11 @@ POLL_S = 0.25
 def make(root: Path, provider: str, count: int) -> Devnet:
     """Make the directory of a devnet; whoever is not needed for the work only keeps the state."""
     manifest = with_devnet(make_manifest(count, SEED), provider=provider)
-    node = {
+    tables = {
         name: table if place < WORKERS_MAX else replace(table, role=OBSERVER)
         for place, (name, table) in enumerate(manifest.node.items())
     }
-    return found(root, replace(manifest, node=node))
+    return found(root, replace(manifest, node=tables))
 
 
 def measure_bare_starts_s(count: int) -> float:
