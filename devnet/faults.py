@@ -11,7 +11,10 @@ from typing import Any
 
 from devnet.manifests.lineup import LinkPlan, NodePlan, Pair, line_up, list_link_plans
 from devnet.provider import Provider, require_awake
+from devnet.remote import GONE
 from devnet.roster import PeerSpec
+from node.outages import DISCONNECT, DISK_FULL, DROP_TOPIC
+from node.rpc.client import RpcError
 
 
 async def kill(provider: Provider, name: str) -> None:
@@ -181,6 +184,36 @@ async def set_clock(provider: Provider, name: str, offset_ms: int) -> None:
     """
     await provider.remote(name).call("dev_clock", offset_ms=offset_ms)
     provider.devnet.note_event("clock", peer=name, offset_ms=offset_ms)
+
+
+ENDINGS = {DISCONNECT: "reconnect", DROP_TOPIC: "take_topic", DISK_FULL: "disk_room"}
+"""What the end of an outage is called among the events of a devnet."""
+
+
+async def begin_outage(provider: Provider, name: str, outage: str) -> None:
+    """Let a node lack something, itself telling itself so: see `node.outages`.
+
+    Raises:
+        DevnetError: `unknown_peer`, `peer_silent`.
+        RpcError: it does not run.
+    """
+    await provider.remote(name).call("dev_outage", outage=outage, on=True)
+    provider.devnet.note_event(outage, peer=name)
+
+
+async def end_outage(provider: Provider, name: str, outage: str) -> None:
+    """Give a node back what it lacked; one that does not run has forgotten that it did.
+
+    Raises:
+        DevnetError: `unknown_peer`, `peer_silent`.
+        RpcError: it refuses.
+    """
+    try:
+        await provider.remote(name).call("dev_outage", outage=outage, on=False)
+    except RpcError as error:
+        if error.code not in GONE:
+            raise
+    provider.devnet.note_event(ENDINGS[outage], peer=name)
 
 
 @dataclass(frozen=True, slots=True)

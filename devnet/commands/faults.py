@@ -25,6 +25,7 @@ from devnet.manifests.fields import DURATION, OFFSET, SHARE, SIZE
 from devnet.manifests.lineup import LinkPlan, line_up
 from devnet.provider import Provider
 from node.commands.common import make_console
+from node.outages import DISCONNECT
 from node.transport.fault_rules import LinkRule
 
 Deed = Callable[[Provider, str], Awaitable[None]]
@@ -134,6 +135,38 @@ def clock_command(
     cluster = where.open()
     trio.run(faults.set_clock, cluster, peer, read_value(OFFSET, offset, "--offset"))
     make_console().print(f"clock {peer} {offset}: done")
+
+
+def make_outage_command(outage: str) -> Callable[..., None]:
+    """Return the command that lets one node lack something for a while."""
+
+    def command(
+        peer: WhichPeer,
+        *,
+        lasting: Annotated[str, Parameter(name="--for", help="So long, such as 10s.")],
+        where: Where = HERE,
+    ) -> None:
+        cluster = where.open()
+        _do_for(
+            lasting,
+            lambda: faults.begin_outage(cluster, peer, outage),
+            lambda: faults.end_outage(cluster, peer, outage),
+        )
+        make_console().print(f"{outage} {peer}: over")
+
+    return command
+
+
+def disconnect_command(
+    peer: WhichPeer,
+    *,
+    lasting: Annotated[
+        str, Parameter(name="--for", help="Allow no connection for so long, such as 10s.")
+    ] = "0s",
+    where: Where = HERE,
+) -> None:
+    """Close all connections of a peer; whoever wants to, dials again."""
+    make_outage_command(DISCONNECT)(peer, lasting=lasting, where=where)
 
 
 def _do_for(

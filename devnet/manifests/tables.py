@@ -25,6 +25,7 @@ from devnet.manifests.fields import (
     table_of,
 )
 from devnet.sim.plan import LIES
+from node.outages import DISCONNECT, DISK_FULL, DROP_TOPIC, OUTAGES
 from protocol.params import MINIMAL, NANO_PER_COIN, Params
 
 PROCESS = "process"
@@ -52,13 +53,15 @@ PORT_MOST = 65_535
 SPARES_MAX = 32
 PERTURBATIONS_MAX = 16
 
-TARGETED = ("kill", "stop", "start", "pause", "resume", "restart", "clock")
+TARGETED = ("kill", "stop", "start", "pause", "resume", "restart", "clock", *OUTAGES)
 DEEDS = (*TARGETED, "partition", "heal", "link", "load")
 """What an event can do."""
-PERTURBATIONS = ("kill", "pause", "disconnect", "restart")
+PERTURBATIONS = ("kill", "pause", DISCONNECT, "restart")
 """What one node can be made to bear by itself."""
-LASTING = ("kill", "stop", "pause", "partition", "link", "clock")
+LASTING = ("kill", "stop", "pause", "partition", "link", "clock", *OUTAGES)
 """Those that `for` can take back."""
+PASSING = (DISK_FULL, DROP_TOPIC)
+"""Those that must say for how long."""
 
 
 def list_params() -> tuple[str, ...]:

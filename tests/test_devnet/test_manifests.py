@@ -195,6 +195,8 @@ def test_what_does_not_fit_together_is_refused(text: str, code: str, line: str) 
         ("do = 'kill'\nat = '1s'\ntarget = ['n7']", "n7, wanted n1, n2"),
         ("do = 'heal'\nat = '1s'\ntarget = ['n1']", "a target, wanted none for heal"),
         ("do = 'restart'\nat = '1s'\ntarget = ['n1']\nfor = '1s'", "for, wanted kill or stop"),
+        ("do = 'disk_full'\nat = '1s'\ntarget = ['n1']", "disk_full for ever, wanted for"),
+        ("do = 'drop_topic'\nat = '1s'\ntarget = ['n1']", "drop_topic for ever, wanted for"),
         ("do = 'partition'\nat = '1s'", "groups, wanted them for partition"),
         ("do = 'partition'\nat = '1s'\ngroups = 'n1,n2'", "groups in net.toml: everybody in one"),
         ("do = 'clock'\nat = '1s'\ntarget = ['n1']", "offset, wanted it for clock"),
