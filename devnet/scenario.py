@@ -21,6 +21,7 @@ from devnet.errors import DevnetError
 from devnet.facts import look, wait_for
 from devnet.faults import (
     begin_outage,
+    corrupt,
     end_outage,
     heal,
     kill,
@@ -33,6 +34,7 @@ from devnet.faults import (
     set_links,
     start,
     stop,
+    upgrade,
 )
 from devnet.groups import parse_groups
 from devnet.load import Acknowledged, Publication, Workload, publish_all
@@ -213,6 +215,11 @@ class Play:
                 await _each(targets, lambda name: resume(provider, name))
             case "restart":
                 await _each(targets, lambda name: restart(provider, name, meets=False))
+            case "upgrade":
+                exe, env = event.exe, event.env
+                await _each(targets, lambda name: upgrade(provider, name, exe, env, meets=False))
+            case "corrupt":
+                await _each(targets, lambda name: corrupt(provider, name))
             case "clock":
                 await _each(targets, lambda name: set_clock(provider, name, event.offset_ms))
             case "disconnect" | "drop_topic" | "disk_full":

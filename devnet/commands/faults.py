@@ -59,11 +59,12 @@ def restart_command(
     """Start a peer anew on its data, after ending it gently if it runs; with other options."""
     cluster = where.open()
     values = read_settings(settings or [])
-    if exe is not None:
-        if not exe.is_file():
-            raise DevnetError("bad_value", f"--exe {exe}", "a Python")
-        cluster.devnet.change_peer(peer, exe=str(exe.absolute()))
-    trio.run(faults.restart, cluster, peer, values)
+    if exe is None:
+        trio.run(faults.restart, cluster, peer, values)
+    elif exe.is_file():
+        trio.run(faults.upgrade, cluster, peer, str(exe.absolute()), None, values)
+    else:
+        raise DevnetError("bad_value", f"--exe {exe}", "a Python")
     make_console().print(f"restart {peer}: done")
 
 

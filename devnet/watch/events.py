@@ -21,6 +21,7 @@ _BEGINS = {
     "stop": DOWN,
     "restart": DOWN,
     "rm": DOWN,
+    "refused": DOWN,
     "pause": PAUSED,
     **{outage: outage for outage in OUTAGES},
 }
