@@ -112,7 +112,7 @@ def run_piece(layer: str, first: int, count: int) -> Tally:
         if report.failure is not None:
             tally.failed += 1
             tally.failures.append((seed, report.failure))
-        gc.collect(0 if seed % 16 else 2)
+        gc.collect(0 if seed % 64 else 2)
     gc.enable()
     tally.cpu_s = time.process_time() - started_s
     return tally

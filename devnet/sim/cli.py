@@ -11,7 +11,7 @@ from devnet.errors import DevnetError
 from devnet.sim.batch import Tally, find_commit, run_batch
 from devnet.sim.generate import make_plan
 from devnet.sim.plan import CORE, LAYERS, NODE, Plan, read_plan, write_plan
-from devnet.sim.repeat import describe_repeats, repeat_seed
+from devnet.sim.repeat import describe_repeats, repeat_plan
 from devnet.sim.run import Report, run_plan
 from devnet.sim.shrink import shrink_plan
 from devnet.sim.zoo import describe_hunts, hunt, planted
@@ -80,11 +80,11 @@ def replay(
 
 
 @app.command
-def repeat(seed: int, *, layer: Layer = CORE) -> int:
-    """Run one seed nine times in processes that hash differently; there must be one trace."""
-    _check_layer(layer)
-    traces = repeat_seed(layer, seed)
-    make_console().print(describe_repeats(layer, seed, traces), soft_wrap=True)
+def repeat(what: What, *, layer: Layer = CORE) -> int:
+    """Run a seed or plan nine times in processes that hash differently; there must be one trace."""
+    chosen = _find_plan(what, layer)
+    traces = repeat_plan(chosen)
+    make_console().print(describe_repeats(chosen, traces), soft_wrap=True)
     return Exit.OK if len(set(traces)) == 1 else Exit.FAILED
 
 

@@ -27,7 +27,7 @@ LIARS_SHARE_MAX = 0.9
 EPOCH_MS = 1_000
 
 _PEERS = {
-    CORE: {2: 320, 3: 320, 4: 260, 5: 70, 6: 15, 8: 10, 12: 5},
+    CORE: {2: 400, 3: 320, 4: 200, 5: 55, 6: 12, 8: 8, 12: 5},
     NODE: {2: 15, 3: 30, 4: 30, 5: 14, 6: 8, 8: 3},
 }
 """How often each number of peers is drawn: most bugs need few, and large networks cost much."""
@@ -38,10 +38,10 @@ COUNCIL_SHARE = {CORE: 0.3, NODE: 0.5}
 ROTTEN_SHARE = {CORE: 0.05, NODE: 0.2}
 """Of the plans: with a disk that fails all the time."""
 FULL_MESH_PEERS_MAX = 5
-_CALM_EPOCHS = {CORE: (5, 10), NODE: (8, 15)}
+_CALM_EPOCHS = {CORE: (5, 9), NODE: (8, 15)}
 _DEEDS = (("cancel", 0.15), ("sue", 1.0), ("sue", 0.5), ("report", 0.2), ("stake", 0.15))
 """What people do by hand, each about so often in an epoch; disputes come in crowds or not."""
-_LONG_SHARE = 0.15
+_LONG_SHARE = 0.07
 """Of the plans: twice as long, so that whole lives of tasks fit between two faults."""
 _CONVERGE_MS = {CORE: 30_000, NODE: 180_000}
 """P14: a node waits up to a minute before it tries again whom it could not reach."""
