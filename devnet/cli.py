@@ -4,6 +4,7 @@ from cyclopts import App
 
 from devnet.commands import bundles, faults, files, lifecycle, play, snapshots, views, watching
 from devnet.faults import FAULTS, resume, start
+from node.outages import DISK_FULL, DROP_TOPIC
 
 app = App(name="devnet", help="Networks of many nodes on this machine.")
 
@@ -30,6 +31,7 @@ for _name, _command in (
     ("heal", faults.heal_command),
     ("link", faults.link_command),
     ("clock", faults.clock_command),
+    ("disconnect", faults.disconnect_command),
     ("bundle", bundles.bundle),
     ("reproduce", bundles.reproduce),
     ("demo", play.demo),
@@ -44,3 +46,9 @@ app.command(snapshots.app)
 for _fault in FAULTS:
     _made = faults.make_deed_command(_fault.name, _fault.apply_to, _UNDO.get(_fault.name))
     app.command(_made, name=_fault.name, help=_fault.text)
+
+for _name, _outage, _text in (
+    ("drop-topic", DROP_TOPIC, "Let a peer neither hear nor tell gossip for a while."),
+    ("disk-full", DISK_FULL, "Let a peer take its disk for full for a while."),
+):
+    app.command(faults.make_outage_command(_outage), name=_name, help=_text)

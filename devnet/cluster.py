@@ -4,7 +4,6 @@ Every command of `minesync devnet` builds one of these on the same directory; wh
 from devnet.json, so it does not matter which command started it.
 """
 
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from devnet.ports import PortReservation
 from devnet.processes import (
     KILL_S,
     ProcessRef,
+    build_environment,
     is_alive,
     is_stopped,
     kill_now,
@@ -241,9 +241,6 @@ class ProcessCluster:
         command += ["--data-dir", str(paths.root)]
         if peer.byzantine:
             command += ["--lies", ",".join(peer.byzantine), "--seed", str(self.devnet.roster.seed)]
-        # What was chosen for one node by variables is not meant for each of these.
-        environment = {key: text for key, text in os.environ.items() if key[:9] != "MINESYNC_"}
-        environment.update(peer.env)
         if self._is_guarded and self._guard is None:
             self._guard = Guard(self.devnet.root)
 
@@ -252,7 +249,7 @@ class ProcessCluster:
             self.devnet.note_event("start", peer=name, pid=ref.pid)
 
         command = self._namespaces.enter(peer, command)
-        return spawn(command, self.devnet.log_path(name), environment, write_down)
+        return spawn(command, self.devnet.log_path(name), build_environment(peer.env), write_down)
 
     async def _wait_ready(self, name: str, on_ready: OnReady | None, meets: bool) -> None:
         ref = self.devnet.read_processes()[name]

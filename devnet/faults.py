@@ -5,13 +5,20 @@ deed is written to the devnet's events.
 """
 
 import dataclasses
+import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from devnet.damage import flip_bytes, list_files, repair
+from devnet.errors import DevnetError
 from devnet.manifests.lineup import LinkPlan, NodePlan, Pair, line_up, list_link_plans
-from devnet.provider import Provider, require_awake
+from devnet.provider import DOWN, Provider, require_awake
+from devnet.remote import GONE
 from devnet.roster import PeerSpec
+from node.exits import find_blamed
+from node.outages import DISCONNECT, DISK_FULL, DROP_TOPIC
+from node.rpc.client import RpcError
 
 
 async def kill(provider: Provider, name: str) -> None:
@@ -85,6 +92,65 @@ async def restart(
     if values:
         provider.reconfigure(name, values)
     await start(provider, name, meets=meets)
+
+
+async def upgrade(
+    provider: Provider,
+    name: str,
+    exe: str = "",
+    env: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    *,
+    meets: bool = True,
+) -> None:
+    """Start a node that is a process anew on its data, with another release from then on.
+
+    Args:
+        provider: of the devnet.
+        name: of the node.
+        exe: a Python with that release, an absolute path; empty: the one it has.
+        env: variables that its environment gets besides.
+        values: see `restart`.
+        meets: see `Provider.start`.
+
+    Raises:
+        DevnetError: as `restart`.
+    """
+    spec = provider.devnet.peer(name)
+    program = {"exe": exe or spec.exe, "env": {**spec.env, **(env or {})}}
+    provider.devnet.note_event("upgrade", peer=name, **program)
+    provider.devnet.change_peer(name, **program)
+    await restart(provider, name, values, meets=meets)
+
+
+async def corrupt(provider: Provider, name: str) -> None:
+    """Damage the database of a node that is a process while it is down, and start it again.
+
+    If it runs it is killed first. A node that refuses its database, as it should, is repaired as
+    its operator would, and must refill from its peers. The devnet's seed chooses what is damaged.
+
+    Raises:
+        DevnetError: `unknown_peer`, `no_database`, `not_repaired`, and as `start`.
+        StorageError: the disk does not let us.
+    """
+    devnet = provider.devnet
+    database = devnet.data_paths(devnet.peer(name).name).database
+    # Before anything is killed.
+    list_files(database)
+    if provider.read_states()[name] != DOWN:
+        await kill(provider, name)
+    draws = random.Random(f"{devnet.roster.seed}/{name}/corrupt")
+    damage = flip_bytes(database, draws)
+    devnet.note_event("corrupt", peer=name, file=damage.file, places=list(damage.places))
+    try:
+        await start(provider, name, meets=False)
+    except (DevnetError, ExceptionGroup) as error:
+        blamed = find_blamed(error)
+        if blamed is None or blamed.code != "peer_died":
+            raise
+        devnet.note_event("refused", peer=name, reason=str(blamed.found))
+        devnet.note_event("repair", peer=name, damage=await repair(devnet, name))
+        await start(provider, name, meets=False)
 
 
 async def add(provider: Provider, plan: NodePlan) -> PeerSpec:
@@ -183,6 +249,36 @@ async def set_clock(provider: Provider, name: str, offset_ms: int) -> None:
     provider.devnet.note_event("clock", peer=name, offset_ms=offset_ms)
 
 
+ENDINGS = {DISCONNECT: "reconnect", DROP_TOPIC: "take_topic", DISK_FULL: "disk_room"}
+"""What the end of an outage is called among the events of a devnet."""
+
+
+async def begin_outage(provider: Provider, name: str, outage: str) -> None:
+    """Let a node lack something, itself telling itself so: see `node.outages`.
+
+    Raises:
+        DevnetError: `unknown_peer`, `peer_silent`.
+        RpcError: it does not run.
+    """
+    await provider.remote(name).call("dev_outage", outage=outage, on=True)
+    provider.devnet.note_event(outage, peer=name)
+
+
+async def end_outage(provider: Provider, name: str, outage: str) -> None:
+    """Give a node back what it lacked; one that does not run has forgotten that it did.
+
+    Raises:
+        DevnetError: `unknown_peer`, `peer_silent`.
+        RpcError: it refuses.
+    """
+    try:
+        await provider.remote(name).call("dev_outage", outage=outage, on=False)
+    except RpcError as error:
+        if error.code not in GONE:
+            raise
+    provider.devnet.note_event(ENDINGS[outage], peer=name)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One deed to one node, for the command line and for plans of faults.
@@ -204,5 +300,6 @@ FAULTS: tuple[Fault, ...] = (
     Fault("start", "Start a peer that is down.", start),
     Fault("pause", "Freeze a peer; its connections stay open and fall silent.", pause),
     Fault("resume", "Let a frozen peer go on.", resume),
+    Fault("corrupt", "Damage the database of a peer, and repair it once it refuses.", corrupt),
 )
 """Those that need nothing but a name."""

@@ -11,9 +11,10 @@ import trio
 from devnet.checks import Verdict
 from devnet.conditions import parse_condition
 from devnet.facts import wait_for
-from devnet.faults import heal, kill, partition, pause, restart, resume, start
+from devnet.faults import begin_outage, end_outage, kill, pause, restart, resume, start
 from devnet.manifests.lineup import Lineup
 from devnet.provider import Provider
+from node.outages import DISCONNECT
 
 AWAY_S = 3.0
 """How long a node is paused or disconnected."""
@@ -57,7 +58,6 @@ async def _perturb(provider: Provider, name: str, kind: str) -> None:
             await trio.sleep(AWAY_S)
             await resume(provider, name)
         case "disconnect":
-            others = [one for one in provider.devnet.names if one != name]
-            await partition(provider, [[name], others])
+            await begin_outage(provider, name, DISCONNECT)
             await trio.sleep(AWAY_S)
-            await heal(provider)
+            await end_outage(provider, name, DISCONNECT)

@@ -77,6 +77,13 @@ def spawn(
     return ref
 
 
+def build_environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a program of one node: ours, and what its manifest adds."""
+    # What was chosen for one node by variables is not meant for each of these.
+    ours = {key: text for key, text in os.environ.items() if key[:9] != "MINESYNC_"}
+    return {**ours, **own}
+
+
 def is_alive(ref: ProcessRef) -> bool:
     """Tell whether the process runs, or is stopped; a zombie of ours is taken away."""
     state, mark = _read_state(ref.pid)

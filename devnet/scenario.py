@@ -20,6 +20,9 @@ from devnet.conditions import parse_condition
 from devnet.errors import DevnetError
 from devnet.facts import look, wait_for
 from devnet.faults import (
+    begin_outage,
+    corrupt,
+    end_outage,
     heal,
     kill,
     partition,
@@ -31,6 +34,7 @@ from devnet.faults import (
     set_links,
     start,
     stop,
+    upgrade,
 )
 from devnet.groups import parse_groups
 from devnet.load import Acknowledged, Publication, Workload, publish_all
@@ -40,6 +44,7 @@ from devnet.perturb import perturb_all
 from devnet.provider import Provider
 from node.exits import find_blamed
 from node.network import read_genesis
+from node.outages import DISCONNECT
 from node.rpc.client import RpcError
 from node.text import clean_text
 from protocol.errors import BlamedError
@@ -182,8 +187,10 @@ class Play:
         targets = self._lineup.resolve(event.target)
         self._tell(describe_event(event, targets))
         await self._do(event, targets)
-        if event.for_ms is not None:
-            await trio.sleep(event.for_ms / 1_000)
+        # Without a time a disconnected node may dial again at once.
+        for_ms = 0 if event.for_ms is None and event.do == DISCONNECT else event.for_ms
+        if for_ms is not None:
+            await trio.sleep(for_ms / 1_000)
             self._tell(f"{event.do} is over")
             await self._take_back(event, targets)
 
@@ -208,8 +215,15 @@ class Play:
                 await _each(targets, lambda name: resume(provider, name))
             case "restart":
                 await _each(targets, lambda name: restart(provider, name, meets=False))
+            case "upgrade":
+                exe, env = event.exe, event.env
+                await _each(targets, lambda name: upgrade(provider, name, exe, env, meets=False))
+            case "corrupt":
+                await _each(targets, lambda name: corrupt(provider, name))
             case "clock":
                 await _each(targets, lambda name: set_clock(provider, name, event.offset_ms))
+            case "disconnect" | "drop_topic" | "disk_full":
+                await _each(targets, lambda name: begin_outage(provider, name, event.do))
             case "partition":
                 groups = parse_groups(self._lineup.names, event.groups, self._lineup.sets)
                 await partition(provider, groups, one_way=event.one_way)
@@ -228,6 +242,8 @@ class Play:
                 await _each(targets, lambda name: start(provider, name, meets=False))
             case "pause":
                 await _each(targets, lambda name: resume(provider, name))
+            case "disconnect" | "drop_topic" | "disk_full":
+                await _each(targets, lambda name: end_outage(provider, name, event.do))
             case "partition":
                 await heal(provider)
             case "link":

@@ -61,6 +61,7 @@ from node.sync.server import Server
 from node.task_counts import TaskCounts
 from node.telemetry import LogControl
 from node.transport.base import GossipValidator, Transport
+from node.transport.fault_rules import FaultRules
 from node.transport.faults import FaultyTransport, open_faulty_transport
 from node.verifier import Verifier
 from protocol.genesis import Genesis
@@ -178,10 +179,12 @@ async def run_peer(
     # Before anything is written.
     disk.look()
     async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(ports.open_transport(sync.gossip.validate))
+        rules = FaultRules(ports.rng)
+        validate = rules.guard(sync.gossip.validate) if config.dev.faults else sync.gossip.validate
+        transport = await stack.enter_async_context(ports.open_transport(validate))
         faults: FaultyTransport | None = None
         if config.dev.faults:
-            faults = await stack.enter_async_context(open_faulty_transport(transport, ports.rng))
+            faults = await stack.enter_async_context(open_faulty_transport(transport, rules))
             transport = faults
         peer = Peer(
             config=config,

@@ -8,6 +8,8 @@
 A write that meets a full disk has the same effect as too little room: the gate of the store is
 shut, and this task opens it. A write that failed for any other reason ends the node here: nobody
 knows what is on disk, and no room will tell.
+
+A node of a devnet can be told that its disk is full: it then does all of this, on a disk with room.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,11 +58,28 @@ class DiskWatch:
         self._resumed = resumed
         self._is_warned = False
         self._is_told = False
+        self._is_filled = False
 
     @property
     def free_bytes(self) -> int | None:
         """Bytes free where the store is; None for one in memory."""
+        if self._is_filled:
+            return 0
         return None if self._read_free is None else self._read_free()
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it was told that the disk is full."""
+        return self._is_filled
+
+    def set_filled(self, *, on: bool) -> None:
+        """Take the disk for full from now on, whatever is free; or look at it again.
+
+        Raises:
+            StorageError: as `run`.
+        """
+        self._is_filled = on
+        self.look()
 
     async def run(self) -> None:
         """Look again and again; never returns.
@@ -85,7 +104,9 @@ class DiskWatch:
             self._gate.check()
         if free is not None:
             self._warn(free)
-            if fault is None and free < self._reserve_bytes:
+            if self._is_filled:
+                self._gate.shut(Full("disk_full", "0 bytes free, as a fault says", "its end"))
+            elif fault is None and free < self._reserve_bytes:
                 self._gate.shut(build_full(free, self._reserve_bytes))
             elif fault is not None and free < self._resume_bytes:
                 self._gate.shut(build_full(free, self._resume_bytes))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devnet.errors import DevnetError
-from devnet.manifests.tables import Manifest, NodeTable
+from devnet.manifests.tables import EventTable, Manifest, NodeTable
 from devnet.outcome import Outcome
 
 HARMLESS = ("log.level", "log.format", "store.engine", "roles.arbiter", "worker.kinds")
@@ -35,7 +35,7 @@ def check_harmless(manifest: Manifest) -> None:
         odd = [name for name in ("exe", "env") if getattr(own, name)]
         odd += [
             key
-            for key, value in own.config.items()
+            for key, value in (own.config if isinstance(own, NodeTable) else {}).items()
             if key not in HARMLESS and type(value) not in (int, bool)
         ]
         if odd:
@@ -62,9 +62,11 @@ def describe_roots(then: Outcome, now: Outcome) -> str:
     return f"state roots: the same in all {len(shared)} epochs"
 
 
-def _list_tables(manifest: Manifest) -> Iterable[tuple[str, NodeTable]]:
+def _list_tables(manifest: Manifest) -> Iterable[tuple[str, NodeTable | EventTable]]:
     yield "[defaults]", manifest.defaults
     for name, own in manifest.node.items():
         yield f"[node.{name}]", own
     for name, group in manifest.group.items():
         yield f"[group.{name}]", group
+    for number, event in enumerate(manifest.event, start=1):
+        yield f"[[event]] {number}", event

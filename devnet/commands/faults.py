@@ -25,6 +25,7 @@ from devnet.manifests.fields import DURATION, OFFSET, SHARE, SIZE
 from devnet.manifests.lineup import LinkPlan, line_up
 from devnet.provider import Provider
 from node.commands.common import make_console
+from node.outages import DISCONNECT
 from node.transport.fault_rules import LinkRule
 
 Deed = Callable[[Provider, str], Awaitable[None]]
@@ -58,11 +59,12 @@ def restart_command(
     """Start a peer anew on its data, after ending it gently if it runs; with other options."""
     cluster = where.open()
     values = read_settings(settings or [])
-    if exe is not None:
-        if not exe.is_file():
-            raise DevnetError("bad_value", f"--exe {exe}", "a Python")
-        cluster.devnet.change_peer(peer, exe=str(exe.absolute()))
-    trio.run(faults.restart, cluster, peer, values)
+    if exe is None:
+        trio.run(faults.restart, cluster, peer, values)
+    elif exe.is_file():
+        trio.run(faults.upgrade, cluster, peer, str(exe.absolute()), None, values)
+    else:
+        raise DevnetError("bad_value", f"--exe {exe}", "a Python")
     make_console().print(f"restart {peer}: done")
 
 
@@ -134,6 +136,38 @@ def clock_command(
     cluster = where.open()
     trio.run(faults.set_clock, cluster, peer, read_value(OFFSET, offset, "--offset"))
     make_console().print(f"clock {peer} {offset}: done")
+
+
+def make_outage_command(outage: str) -> Callable[..., None]:
+    """Return the command that lets one node lack something for a while."""
+
+    def command(
+        peer: WhichPeer,
+        *,
+        lasting: Annotated[str, Parameter(name="--for", help="So long, such as 10s.")],
+        where: Where = HERE,
+    ) -> None:
+        cluster = where.open()
+        _do_for(
+            lasting,
+            lambda: faults.begin_outage(cluster, peer, outage),
+            lambda: faults.end_outage(cluster, peer, outage),
+        )
+        make_console().print(f"{outage} {peer}: over")
+
+    return command
+
+
+def disconnect_command(
+    peer: WhichPeer,
+    *,
+    lasting: Annotated[
+        str, Parameter(name="--for", help="Allow no connection for so long, such as 10s.")
+    ] = "0s",
+    where: Where = HERE,
+) -> None:
+    """Close all connections of a peer; whoever wants to, dials again."""
+    make_outage_command(DISCONNECT)(peer, lasting=lasting, where=where)
 
 
 def _do_for(

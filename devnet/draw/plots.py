@@ -41,7 +41,14 @@ ROOT_LEGEND = (
     ("late rank-0", "sealed a second or more after the first"),
     ("rank-none", "not sealed, or not seen"),
 )
-FAULT_LEGEND = (("down", "down"), ("paused", "paused"), ("cut", "links cut"))
+FAULT_LEGEND = (
+    ("down", "down"),
+    ("paused", "paused"),
+    ("cut", "links cut"),
+    ("disconnect", "disconnected"),
+    ("drop_topic", "without gossip"),
+    ("disk_full", "disk full"),
+)
 _LEFT, _RIGHT = 44.0, WIDTH - 12.0
 _LANE = 22.0
 

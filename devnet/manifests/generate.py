@@ -20,6 +20,7 @@ from devnet.manifests.tables import (
     NodeTable,
     ZoneTable,
 )
+from node.outages import OUTAGES
 
 VALIDATORS = range(3, 6)
 MINERS = range(2, 4)
@@ -29,7 +30,9 @@ QUIET_MS = 3_000
 """Between the load and the first event, and between the end of one and the next."""
 LASTS_MS = (1_000, 2_000, 4_000)
 SUBMISSION_EPOCHS = 20
-"""For answers: longer than all events together keep anybody away."""
+"""For answers: longer than all other events together keep anybody away."""
+OUTAGE_EPOCHS = 5
+"""So much longer for each outage."""
 PERTURBED_EPOCHS = 10
 """So much longer for each perturbation: the time away, until all are ready, and between two."""
 WORKED_MS = 180_000
@@ -56,15 +59,19 @@ def make_random_manifest(seed: int) -> Manifest:
         group=group,
         zones=zones,
     )
-    tasks = draws.choice(TASKS)
+    tasks, every_ms = draws.choice(TASKS), draws.choice((0, 500, 1_000))
+    # A publisher that is away when its turn comes would fail the play.
+    begin_ms = tasks * every_ms + QUIET_MS
+    link, event = _draw_links(draws, base), _draw_events(draws, base, begin_ms)
+    outages = _draw_outages(seed, base, max((_end_ms(one) for one in event), default=begin_ms))
+    event += outages
     work = LoadTable(
         tasks=tasks,
-        every_ms=draws.choice((0, 500, 1_000)),
-        submission_epochs=SUBMISSION_EPOCHS + PERTURBED_EPOCHS * _count_perturbed(base),
+        every_ms=every_ms,
+        submission_epochs=SUBMISSION_EPOCHS
+        + OUTAGE_EPOCHS * len(outages)
+        + PERTURBED_EPOCHS * _count_perturbed(base),
     )
-    # A publisher that is away when its turn comes would fail the play.
-    begin_ms = work.tasks * work.every_ms + QUIET_MS
-    link, event = _draw_links(draws, base), _draw_events(draws, base, begin_ms)
     return replace(base, link=link, event=event, load=work, check=_make_checks(tasks))
 
 
@@ -171,3 +178,20 @@ def _draw_events(draws: random.Random, base: Manifest, at_ms: int) -> tuple[Even
         events.append(event)
         at_ms += for_ms + QUIET_MS
     return tuple(events)
+
+
+def _draw_outages(seed: int, base: Manifest, at_ms: int) -> tuple[EventTable, ...]:
+    """Return what nodes lack for a while, one after the other, after all other events."""
+    draws = random.Random(f"manifest/{seed}/outages")
+    names = [one.name for one in line_up(base).nodes if not one.is_late]
+    events = []
+    for do in draws.sample(OUTAGES, draws.randrange(3)):
+        for_ms = draws.choice(LASTS_MS)
+        target = (draws.choice(names),)
+        events.append(EventTable(do=do, at_ms=at_ms, for_ms=for_ms, target=target))
+        at_ms += for_ms + QUIET_MS
+    return tuple(events)
+
+
+def _end_ms(event: EventTable) -> int:
+    return (event.at_ms or 0) + (event.for_ms or 0) + QUIET_MS

@@ -25,6 +25,7 @@ from devnet.manifests.fields import (
     table_of,
 )
 from devnet.sim.plan import LIES
+from node.outages import DISCONNECT, DISK_FULL, DROP_TOPIC, OUTAGES
 from protocol.params import MINIMAL, NANO_PER_COIN, Params
 
 PROCESS = "process"
@@ -52,13 +53,17 @@ PORT_MOST = 65_535
 SPARES_MAX = 32
 PERTURBATIONS_MAX = 16
 
-TARGETED = ("kill", "stop", "start", "pause", "resume", "restart", "clock")
+REAL = ("upgrade", "corrupt")
+"""Deeds that need a process with files of its own."""
+TARGETED = ("kill", "stop", "start", "pause", "resume", "restart", "clock", *OUTAGES, *REAL)
 DEEDS = (*TARGETED, "partition", "heal", "link", "load")
 """What an event can do."""
-PERTURBATIONS = ("kill", "pause", "disconnect", "restart")
+PERTURBATIONS = ("kill", "pause", DISCONNECT, "restart")
 """What one node can be made to bear by itself."""
-LASTING = ("kill", "stop", "pause", "partition", "link", "clock")
+LASTING = ("kill", "stop", "pause", "partition", "link", "clock", *OUTAGES)
 """Those that `for` can take back."""
+PASSING = (DISK_FULL, DROP_TOPIC)
+"""Those that must say for how long."""
 
 
 def list_params() -> tuple[str, ...]:
@@ -242,6 +247,17 @@ class EventTable(LinkFields):
         "", "For partition: 'n1,n2|n3', whoever is left out is one more group.", TEXT
     )
     offset_ms: int = entry(0, "For clock: how wrong it is from then on.", OFFSET, key="offset")
+    exe: str = entry(
+        "",
+        "For upgrade: a Python with another release installed, from then on.",
+        TEXT,
+        shown="the one it has",
+    )
+    env: dict[str, str] = entry(
+        {},
+        "For upgrade: variables that its environment gets besides.",
+        table_of(TEXT, "names of variables"),
+    )
     tasks: int = entry(0, "For load: how many are published.", integer(0, TASKS_MAX))
 
 

@@ -7,14 +7,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from devnet.faults import ENDINGS
+from node.outages import OUTAGES
+
 EVENTS_BYTES_MAX = 1 << 20
 """Of the end of the file: some ten thousand events."""
 
 DOWN = "down"
 PAUSED = "paused"
 CUT = "cut"
-_BEGINS = {"kill": DOWN, "stop": DOWN, "restart": DOWN, "rm": DOWN, "pause": PAUSED}
-_ENDS = {"start": (DOWN, PAUSED), "resume": (PAUSED,)}
+_BEGINS = {
+    "kill": DOWN,
+    "stop": DOWN,
+    "restart": DOWN,
+    "rm": DOWN,
+    "refused": DOWN,
+    "pause": PAUSED,
+    **{outage: outage for outage in OUTAGES},
+}
+_ENDS: dict[str, tuple[str, ...]] = {
+    "start": (DOWN, PAUSED, *OUTAGES),
+    "resume": (PAUSED,),
+    **{ending: (outage,) for outage, ending in ENDINGS.items()},
+}
 _SHOWN_APART = frozenset({"at", "event", "peer", "groups", "one_way", "pid"})
 
 
@@ -50,7 +65,7 @@ class Span:
     """A fault for as long as it lasted.
 
     Attributes:
-        kind: down, paused or cut.
+        kind: down, paused, cut, or an outage: see `node.outages`.
         peer: that had it; empty for a partition.
         text: the sides of a partition.
         end_ms: None while it lasts.
@@ -120,9 +135,10 @@ def parse_event(line: str) -> RunEvent | None:
 
 
 def find_spans(events: Iterable[RunEvent]) -> list[Span]:
-    """Return how long peers were down or paused and links were cut, in the order of beginnings.
+    """Return how long peers were down, paused or without something, and links were cut, in order.
 
-    A partition ends with the next one or with `heal`; a peer that is down is not paused.
+    A partition ends with the next one or with `heal`; a peer that is down is not paused and lacks
+    nothing.
     """
     spans: list[Span] = []
     # By kind and peer, the place of the span that lasts.
@@ -147,7 +163,7 @@ def find_spans(events: Iterable[RunEvent]) -> list[Span]:
             end(event, CUT)
         elif event.name in _BEGINS:
             if _BEGINS[event.name] == DOWN:
-                end(event, PAUSED)
+                end(event, PAUSED, *OUTAGES)
             begin(event, _BEGINS[event.name])
         elif event.name in _ENDS:
             end(event, *_ENDS[event.name])

@@ -12,6 +12,7 @@ from devnet.observe import PeerView
 from devnet.provider import DOWN, PAUSED
 from devnet.watch.events import describe_groups
 from devnet.watch.snapshot import PeerLinks, Snapshot
+from node.outages import DISCONNECT
 
 PAIRS_SHOWN_MAX = 4
 
@@ -53,6 +54,7 @@ def find_links(names: Sequence[str], links: Mapping[str, PeerLinks]) -> list[Lin
     for first, second in combinations(names, 2):
         one, other = links.get(first, nothing), links.get(second, nothing)
         is_cut = second in one.cut or first in other.cut
+        is_cut |= DISCONNECT in (*one.outages, *other.outages)
         link = Link(
             first,
             second,
@@ -80,6 +82,12 @@ def list_faults(snapshot: Snapshot) -> list[str]:
     one_way = [link for link in links if link.is_one_way]
     faults += _shorten([_describe_one_way(link) for link in one_way])
     faults += _shorten([f"slow {link.first} - {link.second}" for link in links if link.is_slow])
+    faults += [
+        f"{name} {outage}"
+        for name, one in snapshot.links.items()
+        for outage in one.outages
+        if outage != DISCONNECT
+    ]
     faults += [
         f"{name} clock {one.clock_offset_ms / 1_000:+g} s"
         for name, one in snapshot.links.items()

@@ -17,6 +17,7 @@ class PeerLinks:
         cut: whom a fault rule at this peer cuts off.
         deaf: of whom a fault rule at this peer lets nothing in.
         slow: to or from whom a rule at this peer delays, narrows or breaks what goes.
+        outages: what the peer lacks as a whole: see `node.outages`.
         clock_offset_ms: how wrong its wall clock is.
     """
 
@@ -24,6 +25,7 @@ class PeerLinks:
     cut: tuple[str, ...] = ()
     deaf: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
+    outages: tuple[str, ...] = ()
     clock_offset_ms: int = 0
 
 

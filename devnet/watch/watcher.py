@@ -94,6 +94,8 @@ class Watcher:
             cut=_name_all(reply["cut"], names),
             deaf=_name_all(reply["deaf"], names),
             slow=_name_all(reply["slow"], names),
+            # A node of an earlier release knows none.
+            outages=tuple(reply.get("outages", ())),
             clock_offset_ms=int(reply["clock_offset_ms"]),
         )
 

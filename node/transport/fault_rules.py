@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from node.transport.base import PeerName, TransportError
+from node.transport.base import GossipValidator, PeerName, TransportError
 
 IN = "in"
 OUT = "out"
@@ -54,11 +54,15 @@ class FaultRules:
     Attributes:
         cut: peers that are not connected, whoever tries.
         deaf: peers of which nothing is heard, while they hear us.
+        is_alone: nobody is connected, whoever tries.
+        is_off_topic: no gossip is heard, told or passed on; streams work.
     """
 
     def __init__(self, rng: random.Random) -> None:
         self.cut: set[PeerName] = set()
         self.deaf: set[PeerName] = set()
+        self.is_alone = False
+        self.is_off_topic = False
         self._rng = rng
         self._lanes: dict[tuple[str, PeerName], _Lane] = {}
         self._heard = trio.Event()
@@ -87,13 +91,25 @@ class FaultRules:
         """The peers of whose link one direction has a rule, sorted."""
         return tuple(sorted({peer for _, peer in self._lanes}))
 
+    def guard(self, validate: GossipValidator) -> GossipValidator:
+        """Return what passes nothing on while there is no gossip, and is `validate` otherwise."""
+        return lambda data: not self.is_off_topic and validate(data)
+
+    def is_cut(self, peer: PeerName) -> bool:
+        """Whether there is no connection to a peer, whoever tries."""
+        return self.is_alone or peer in self.cut
+
+    def is_gossip_lost(self, sender: PeerName) -> bool:
+        """Whether the gossip that a peer forwards is dropped."""
+        return self.is_off_topic or self.is_cut(sender) or sender in self.deaf
+
     def check_not_cut(self, peer: PeerName) -> None:
         """Refuse what a cut makes impossible.
 
         Raises:
             TransportError: `link_cut`.
         """
-        if peer in self.cut:
+        if self.is_cut(peer):
             raise TransportError("link_cut", peer, "a peer that no fault rule cuts off")
 
     async def wait_heard(self, peer: PeerName) -> None:

@@ -8,12 +8,14 @@ Cut:  connections to the peer are closed, dials to it are refused, its own are c
       `peer_events` a cut peer is simply not connected.
 Deaf: the connection stays, and nothing of the peer arrives any more: its replies and requests do
       not come, the gossip it forwards is dropped. The peer still hears this one.
+Alone: everybody is cut off, strangers too; the cuts of single peers stay as they are.
+Off topic: gossip that others forward is dropped, what is published here goes nowhere, and nothing
+      is relayed. Connections and streams work, so reconciliation alone must repair it.
 Slow: what is sent to the peer on a stream, and the gossip it forwards, takes longer, waits for its
       turn, or breaks the stream.
 """
 
 import heapq
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -77,9 +79,9 @@ class _FaultyStream:
 class FaultyTransport:
     """A `Transport` around another, with rules that can be changed while it runs."""
 
-    def __init__(self, inner: Transport, limits: TransportLimits, rng: random.Random) -> None:
+    def __init__(self, inner: Transport, limits: TransportLimits, rules: FaultRules) -> None:
         self._inner = inner
-        self._rules = FaultRules(rng)
+        self._rules = rules
         self._events = PeerEventInbox()
         self._inbox = GossipInbox(
             messages_max=limits.gossip_inbox_max, bytes_max=limits.gossip_inbox_bytes_max
@@ -96,9 +98,17 @@ class FaultyTransport:
         """Cut `peers` off, besides those that are. Returns when their connections are closed."""
         names = tuple(peers)
         self._rules.cut.update(names)
-        async with trio.open_nursery() as nursery:
-            for name in names:
-                nursery.start_soon(self._inner.disconnect, name)
+        await self._close(names)
+
+    async def set_alone(self, *, on: bool) -> None:
+        """Close all connections and allow none; or allow them, and whoever wants to, dials."""
+        self._rules.is_alone = on
+        if on:
+            await self._close(self._inner.peers())
+
+    def set_off_topic(self, *, on: bool) -> None:
+        """Neither hear nor tell gossip; or take part in it again."""
+        self._rules.is_off_topic = on
 
     def deafen(self, peers: Iterable[PeerName]) -> None:
         """Hear nothing of `peers` any more; they go on hearing this one."""
@@ -128,6 +138,16 @@ class FaultyTransport:
         return tuple(sorted(self._rules.deaf))
 
     @property
+    def is_alone(self) -> bool:
+        """Whether everybody is cut off now."""
+        return self._rules.is_alone
+
+    @property
+    def is_off_topic(self) -> bool:
+        """Whether there is no gossip now."""
+        return self._rules.is_off_topic
+
+    @property
     def name(self) -> PeerName:
         """See `base.Transport`, here and below."""
         return self._inner.name
@@ -153,13 +173,13 @@ class FaultyTransport:
 
     def peers(self) -> tuple[PeerName, ...]:
         """Return who is connected and not cut off."""
-        return tuple(peer for peer in self._inner.peers() if peer not in self._rules.cut)
+        return tuple(peer for peer in self._inner.peers() if not self._rules.is_cut(peer))
 
     async def dial(self, address: str) -> PeerName:
         """Connect, unless the peer is cut off."""
         self._rules.check_not_cut(read_peer_name(address))
         peer = await self._inner.dial(address)
-        if peer in self._rules.cut:
+        if self._rules.is_cut(peer):
             # Cut off while the dial was under way.
             await self._inner.disconnect(peer)
         self._rules.check_not_cut(peer)
@@ -181,7 +201,7 @@ class FaultyTransport:
         """Register the handler of a protocol."""
 
         async def serve_uncut(stream: Stream) -> None:
-            if stream.peer in self._rules.cut:
+            if self._rules.is_cut(stream.peer):
                 await stream.reset()
             else:
                 await handler(_FaultyStream(stream, self._rules))
@@ -189,8 +209,9 @@ class FaultyTransport:
         self._inner.serve(protocol_id, serve_uncut)
 
     async def publish(self, data: bytes) -> None:
-        """Offer `data` to every connected peer."""
-        await self._inner.publish(data)
+        """Offer `data` to every connected peer, unless there is no gossip."""
+        if not self._rules.is_off_topic:
+            await self._inner.publish(data)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -204,10 +225,15 @@ class FaultyTransport:
             yield
             nursery.cancel_scope.cancel()
 
+    async def _close(self, peers: Iterable[PeerName]) -> None:
+        async with trio.open_nursery() as nursery:
+            for name in peers:
+                nursery.start_soon(self._inner.disconnect, name)
+
     async def _pass_events(self) -> None:
         async with trio.open_nursery() as nursery:
             async for event in self._inner.peer_events:
-                if event.connected and event.peer in self._rules.cut:
+                if event.connected and self._rules.is_cut(event.peer):
                     nursery.start_soon(self._inner.disconnect, event.peer)
                 elif event.connected:
                     self._shown.add(event.peer)
@@ -218,7 +244,7 @@ class FaultyTransport:
 
     async def _pass_gossip(self) -> None:
         async for message in self._inner.gossip:
-            if message.sender in self._rules.cut or message.sender in self._rules.deaf:
+            if self._rules.is_gossip_lost(message.sender):
                 continue
             delay_s = self._rules.take_delay_s(IN, message.sender, len(message.data))
             if not delay_s:
@@ -239,15 +265,21 @@ class FaultyTransport:
                 await self._late_changed.wait()
             while self._late and self._late[0][0] <= trio.current_time():
                 _, _, message = heapq.heappop(self._late)
-                if message.sender not in self._rules.cut:
+                if not self._rules.is_gossip_lost(message.sender):
                     self._inbox.put(message)
 
 
 @asynccontextmanager
 async def open_faulty_transport(
-    inner: Transport, rng: random.Random, limits: TransportLimits | None = None
+    inner: Transport, rules: FaultRules, limits: TransportLimits | None = None
 ) -> AsyncIterator[FaultyTransport]:
-    """Wrap `inner` while the block runs; its `gossip` and `peer_events` nobody else may read."""
-    transport = FaultyTransport(inner, limits or TransportLimits(), rng)
+    """Wrap `inner` while the block runs; its `gossip` and `peer_events` nobody else may read.
+
+    Args:
+        inner: its validator is one that `rules` guard, or it relays without them.
+        rules: that hold; more in the course of time.
+        limits: of what waits here.
+    """
+    transport = FaultyTransport(inner, limits or TransportLimits(), rules)
     async with raising_plainly(transport.running()):
         yield transport

@@ -12,6 +12,8 @@ from devnet.errors import DevnetError
 from devnet.facts import wait_for
 from devnet.faults import (
     add,
+    begin_outage,
+    end_outage,
     heal,
     kill,
     partition,
@@ -27,6 +29,7 @@ from devnet.faults import (
 from devnet.manifests.lineup import PLAIN, LinkPlan, NodePlan
 from devnet.manifests.tables import LOOPBACK, DevnetTable, Manifest, NodeTable
 from devnet.provider import DOWN, PAUSED, UP, Provider
+from node.outages import DISCONNECT, DISK_FULL, DROP_TOPIC
 from node.rpc.client import RpcError
 from node.transport.fault_rules import LinkRule
 
@@ -141,6 +144,35 @@ async def a_wrong_clock_decides_nothing(provider: Provider) -> None:
     await expect(provider, f"epoch >= {last + 2} and converged and invariants")
 
 
+async def a_disconnected_node_is_alone_until_it_may_dial(provider: Provider) -> None:
+    await begin_outage(provider, "n3", DISCONNECT)
+    await expect(provider, "peers == 1 on n1, n2 and peers == 0 on n3")
+    last = await read(provider, "n3", "node_status", "epoch")
+    await expect(provider, f"epoch >= {last + 2} on n1, n2")
+    await end_outage(provider, "n3", DISCONNECT)
+    await expect(provider, "peers == 2 and converged")
+
+
+async def without_gossip_a_node_keeps_up_all_the_same(provider: Provider) -> None:
+    await begin_outage(provider, "n3", DROP_TOPIC)
+    last = await read(provider, "n1", "node_status", "epoch")
+    await expect(provider, f"epoch >= {last + 3} on n3 and peers == 2")
+    await end_outage(provider, "n3", DROP_TOPIC)
+    await expect(provider, "ready and converged")
+
+
+async def a_full_disk_takes_nothing_until_there_is_room(provider: Provider) -> None:
+    await begin_outage(provider, "n3", DISK_FULL)
+    status = await provider.remote("n3").call("node_status")
+    assert not status["ready"]
+    assert "disk_full" in status["checks"]["disk"]["read_only"]
+    last = status["epoch"]
+    await expect(provider, f"epoch >= {last + 3} on n1, n2 and peers == 2")
+    assert await read(provider, "n3", "node_status", "epoch") == last
+    await end_outage(provider, "n3", DISK_FULL)
+    await expect(provider, f"ready and epoch >= {last + 3} and converged and invariants")
+
+
 async def nodes_come_and_go(provider: Provider) -> None:
     dials = provider.devnet.names
     plan = NodePlan("n9", NodeTable(role="observer"), group="", seals=False, dials=dials)
@@ -182,6 +214,9 @@ CONTRACT: tuple[Promise, ...] = (
     a_cut_in_one_way_leaves_one_side_unheard,
     links_can_be_slow_and_clear_again,
     a_wrong_clock_decides_nothing,
+    a_disconnected_node_is_alone_until_it_may_dial,
+    without_gossip_a_node_keeps_up_all_the_same,
+    a_full_disk_takes_nothing_until_there_is_room,
     nodes_come_and_go,
     what_cannot_be_done_is_refused,
 )

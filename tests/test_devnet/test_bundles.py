@@ -309,6 +309,13 @@ def test_programs_that_a_stranger_chose_do_not_run(table: str, line: str) -> Non
         check_harmless(read_manifest(f"{table}\n{line}\n", "manifest.toml"))
 
 
+@pytest.mark.parametrize("line", ["exe = '/tmp/python'", "env.LD_PRELOAD = '/tmp/x.so'"])
+def test_a_release_that_a_stranger_chose_is_no_upgrade(line: str) -> None:
+    text = f"[[event]]\ndo = 'upgrade'\nat = '1s'\ntarget = ['n1']\n{line}\n"
+    with pytest.raises(DevnetError, match=r"not_trusted: found \[\[event\]\] 1"):
+        check_harmless(read_manifest(text, "manifest.toml"))
+
+
 def test_numbers_and_known_words_are_harmless() -> None:
     text = '[node.n1]\nconfig.sync.sessions_max = 2\nconfig.store.engine = "memory"\n'
     check_harmless(read_manifest(text, "manifest.toml"))

@@ -174,6 +174,17 @@ def test_what_cannot_be_read_is_refused_with_its_place(text: str, code: str, lin
             "a to b in two lengths",
         ),
         (
+            "[devnet]\nprovider = 'sim'\n[group.n]\ncount = 2\n"
+            "[[event]]\ndo = 'corrupt'\nat = '1s'\ntarget = ['n1']",
+            "bad_relation",
+            "[[event]] 1 in net.toml: corrupt, wanted provider = process",
+        ),
+        (
+            "[node.n1]\n[[event]]\ndo = 'corrupt'\nat = '1s'\ntarget = ['n1']",
+            "bad_relation",
+            "corrupt, of a node that is alone, wanted another one",
+        ),
+        (
             "[devnet]\nprovider = 'sim'\n[node.n1]\nconfig.store.cache_mib = 9",
             "bad_relation",
             "store.cache_mib, wanted provider = process",
@@ -195,6 +206,11 @@ def test_what_does_not_fit_together_is_refused(text: str, code: str, line: str) 
         ("do = 'kill'\nat = '1s'\ntarget = ['n7']", "n7, wanted n1, n2"),
         ("do = 'heal'\nat = '1s'\ntarget = ['n1']", "a target, wanted none for heal"),
         ("do = 'restart'\nat = '1s'\ntarget = ['n1']\nfor = '1s'", "for, wanted kill or stop"),
+        ("do = 'disk_full'\nat = '1s'\ntarget = ['n1']", "disk_full for ever, wanted for"),
+        ("do = 'upgrade'\nat = '1s'\ntarget = ['n1']", "exe or env, wanted one of them"),
+        ("do = 'kill'\nat = '1s'\ntarget = ['n1']\nenv.A = 'b'", "exe or env, wanted one of them"),
+        ("do = 'upgrade'\nat = '1s'\ntarget = ['n1']\nexe = 'python'", "exe, wanted an absolute"),
+        ("do = 'drop_topic'\nat = '1s'\ntarget = ['n1']", "drop_topic for ever, wanted for"),
         ("do = 'partition'\nat = '1s'", "groups, wanted them for partition"),
         ("do = 'partition'\nat = '1s'\ngroups = 'n1,n2'", "groups in net.toml: everybody in one"),
         ("do = 'clock'\nat = '1s'\ntarget = ['n1']", "offset, wanted it for clock"),

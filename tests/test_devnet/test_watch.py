@@ -97,6 +97,25 @@ def test_a_fault_lasts_until_it_is_taken_back() -> None:
     ]
 
 
+def test_an_outage_ends_by_itself_or_with_the_life_of_its_peer() -> None:
+    events = [
+        RunEvent(1, "disk_full", "n1"),
+        RunEvent(2, "drop_topic", "n1"),
+        RunEvent(3, "disconnect", "n2"),
+        RunEvent(4, "take_topic", "n1"),
+        RunEvent(5, "reconnect", "n2"),
+        RunEvent(6, "kill", "n1"),
+        RunEvent(7, "start", "n1"),
+        RunEvent(8, "disk_room", "n1"),
+    ]
+    assert find_spans(events) == [
+        Span("disk_full", "n1", 1, 6),
+        Span("drop_topic", "n1", 2, 4),
+        Span("disconnect", "n2", 3, 5),
+        Span("down", "n1", 6, 7),
+    ]
+
+
 # ------------------------------------------------------------------------------------- links
 
 
@@ -129,6 +148,9 @@ def test_the_faults_in_force_are_told_in_words() -> None:
     slow = {"n3": PeerLinks(("n1",), slow=("n1",), clock_offset_ms=-1_500)}
     wanted = ["slow n1 - n3", "n3 clock -1.5 s"]
     assert list_faults(replace(a_snapshot(), links=slow)) == wanted
+    lacking = {"n1": PeerLinks(outages=("disk_full",)), "n2": PeerLinks(outages=("disconnect",))}
+    wanted = ["cut n1 n3 n4 n5 | n2", "n1 disk_full"]
+    assert list_faults(replace(a_snapshot(), links=lacking)) == wanted
 
 
 # ----------------------------------------------------------------------------------- figures

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from node.clock import SystemClock
-from node.config import MIB
+from node.config import MIB, StoreConfig
 from node.diary_file import DiaryFile
 from node.disk_watch import POLL_S, DiskWatch
 from node.events import Broadcast
@@ -30,7 +31,7 @@ from tests.support.faulty import FaultyEngine, a_full_disk, an_io_error
 from tests.support.listeners import Listeners
 from tests.support.peers import TestPeer, connect_all, wait_until
 from tests.support.peers import a_genesis as a_cast_genesis
-from tests.support.rpc import RpcRefused, ServedPeer, a_served_peer
+from tests.support.rpc import QUICK, RpcRefused, ServedPeer, a_served_peer
 from tests.support.world import World
 
 RESERVE = 128 * MIB
@@ -129,6 +130,28 @@ async def test_a_node_that_starts_on_a_full_disk_serves_what_it_has(tmp_path: Pa
         disk.free = RESUME
         served.peer.disk.look()
         await served.call("task_publish", terms=TERMS, data="0x78")
+
+
+async def test_a_disk_that_is_said_to_be_full_is_full_until_it_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    # Without a reserve, so that no figure can be below it.
+    config = replace(QUICK, store=StoreConfig(disk_reserve_mib=0))
+    async with a_served_peer(tmp_path, config=config, read_free=lambda: 1 << 40) as served:
+        outages = await served.call("dev_outage", outage="disk_full")
+        assert outages == {"outages": ["disk_full"]}
+        assert (await served.call("dev_look"))["outages"] == ["disk_full"]
+        refused = await refusal(served, "task_publish", terms=TERMS, data="0x78")
+        assert (refused.number, refused.data["found"]) == (
+            DISK_FULL,
+            "0 bytes free, as a fault says",
+        )
+        served.peer.disk.look()
+        status = await served.call("node_status")
+        assert (status["ready"], status["checks"]["disk"]["free_mib"]) == (False, 0)
+        assert (await served.call("dev_outage", outage="disk_full", on=False)) == {"outages": []}
+        await served.call("task_publish", terms=TERMS, data="0x78")
+        assert (await served.call("node_status"))["ready"]
 
 
 async def test_the_watch_looks_by_itself(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -6,10 +6,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from node.transport.base import GossipValidator, PeerEvent, Stream, Transport, TransportError
-from node.transport.fault_rules import CLEAR, IN, OUT, LinkRule
+from node.transport.fault_rules import CLEAR, IN, OUT, FaultRules, LinkRule
 from node.transport.faults import FaultyTransport, open_faulty_transport
 from node.transport.limits import TransportLimits
 from node.transport.memory import MemoryNetwork
@@ -60,7 +60,7 @@ class FaultyWorld(MemoryWorld):
     ) -> AsyncIterator[Transport]:
         async with (
             self.network.open(label, validate=validate) as inner,
-            open_faulty_transport(inner, random.Random(1), limits) as outer,
+            open_faulty_transport(inner, FaultRules(random.Random(1)), limits) as outer,
         ):
             yield outer
 
@@ -107,13 +107,66 @@ async def three_around_a_faulty_one() -> AsyncIterator[
     network = MemoryNetwork()
     async with (
         network.open("ann") as inner,
-        open_faulty_transport(inner, random.Random(1)) as ann,
+        open_faulty_transport(inner, FaultRules(random.Random(1))) as ann,
         network.open("bob") as bob,
         network.open("eve") as eve,
     ):
         await connect(ann, bob)
         await connect(eve, ann)
         yield ann, bob, eve
+
+
+async def test_a_peer_that_is_alone_has_no_connection_and_keeps_its_cuts(
+    autojump_clock: MockClock,
+) -> None:
+    async with three_around_a_faulty_one() as (ann, bob, eve):
+        await ann.cut([eve.name])
+        await ann.set_alone(on=True)
+        assert (ann.peers(), ann.cut_peers) == ((), (eve.name,))
+        for one in (eve, bob):
+            assert await receive_soon(ann.peer_events) == PeerEvent(one.name, connected=False)
+        assert await receive_soon(bob.peer_events) == PeerEvent(ann.name, connected=False)
+        with pytest.raises(TransportError, match="link_cut"):
+            await ann.dial(bob.addresses()[0])
+        # Who does not know it yet gets through, and is sent away.
+        await bob.dial(ann.addresses()[0])
+        assert await receive_soon(bob.peer_events) == PeerEvent(ann.name, connected=True)
+        assert await receive_soon(bob.peer_events) == PeerEvent(ann.name, connected=False)
+        await ann.set_alone(on=False)
+        assert ann.peers() == ()
+        await connect(bob, ann)
+        await check_usable(ann, bob)
+        with pytest.raises(TransportError, match="link_cut"):
+            await ann.dial(eve.addresses()[0])
+
+
+async def test_off_topic_nothing_is_heard_told_or_passed_on_and_streams_work(
+    autojump_clock: MockClock,
+) -> None:
+    network, rules = MemoryNetwork(), FaultRules(random.Random(1))
+    async with (
+        network.open("ann", validate=rules.guard(take_all)) as inner,
+        open_faulty_transport(inner, rules) as ann,
+        network.open("bob") as bob,
+        network.open("eve") as eve,
+    ):
+        await connect(ann, bob)
+        await connect(eve, ann)
+        bob.serve(ECHO, echo)
+        ann.set_off_topic(on=True)
+        await bob.publish(b"from bob")
+        await ann.publish(b"from ann")
+        stream = await ann.open_stream(bob.name, ECHO)
+        await stream.send_all(b"x")
+        assert await stream.receive_some(1) == b"x"
+        await wait_all_tasks_blocked()
+        ann.set_off_topic(on=False)
+        await bob.publish(b"later")
+        # What was said meanwhile is lost to all three, for good.
+        assert (await receive_soon(ann.gossip)).data == b"later"
+        assert (await receive_soon(eve.gossip)).data == b"later"
+        await ann.publish(b"and back")
+        assert (await receive_soon(bob.gossip)).data == b"and back"
 
 
 async def test_a_cut_peer_is_disconnected_and_the_others_are_not(autojump_clock: MockClock) -> None:

@@ -430,8 +430,8 @@ async def test_every_method_is_described(tmp_path: Path) -> None:
 async def test_faults_are_not_served_unless_the_operator_wants_them(tmp_path: Path) -> None:
     config = replace(QUICK, dev=DevConfig(faults=False))
     async with a_served_peer(tmp_path, config=config) as served:
-        for method in ("dev_partition", "dev_heal", "dev_link", "dev_clock", "dev_inject"):
-            assert (await refusal(served, method)).name == "unknown_method"
+        for name in ("partition", "heal", "link", "outage", "clock", "inject"):
+            assert (await refusal(served, f"dev_{name}")).name == "unknown_method"
 
 
 async def test_the_report_of_the_database_counts_what_was_done(tmp_path: Path) -> None:

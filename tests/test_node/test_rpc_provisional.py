@@ -43,7 +43,7 @@ CHANGING = """
     change_propose change_vote
     stake_deposit stake_exit stake_withdraw node_stop node_log_level net_peer_add db_backup db_prune
     worker_pause worker_finish worker_resume
-    dev_partition dev_heal dev_link dev_clock dev_sign dev_author dev_inject
+    dev_partition dev_heal dev_link dev_outage dev_clock dev_sign dev_author dev_inject
 """
 """What orders something done; all other methods only show, and all of them are walked."""
 SEALED_ONLY = """

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from node.clock import SettableClock
+from node.outages import OUTAGES, list_outages, switch
 from node.peer import Peer
 from node.rpc.errors import NOT_FOUND, RpcFault, not_found
 from node.rpc.method import (
@@ -73,6 +74,13 @@ def set_link(
     rule = LinkRule(latency_ms, jitter_ms, bandwidth, reset_after)
     faults.set_link(PeerName(peer_name), rule, WAYS if ways == BOTH else (ways,))
     return {**_show(faults), "peer": peer_name, **dataclasses.asdict(rule), "ways": ways}
+
+
+async def set_outage(peer: Peer, *, outage: str, on: bool) -> dict[str, Any]:
+    """Let the node lack its peers, the gossip or room on its disk, until it is switched off."""
+    faults = _require_faults(peer)
+    await switch(faults, peer.disk, outage, on=on)
+    return {"outages": list_outages(faults, peer.disk)}
 
 
 def set_clock(peer: Peer, *, offset_ms: int) -> dict[str, Any]:
@@ -184,6 +192,15 @@ METHODS = (
             Param("bandwidth", _bytes, "bytes a second; 0: no bound", 0),
             Param("reset_after", _bytes, "bytes; 0: never", 0),
             Param("ways", read_choice(BOTH, *WAYS), "both, in or out", BOTH),
+        ),
+    ),
+    Method(
+        "dev_outage",
+        set_outage,
+        "Let the node lack its peers, the gossip or room on its disk.",
+        (
+            Param("outage", read_choice(*OUTAGES), ", ".join(OUTAGES)),
+            Param("on", read_flag, "false: it is over", True),
         ),
     ),
     Method(

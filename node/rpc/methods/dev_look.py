@@ -3,6 +3,7 @@
 from typing import Any
 
 from node.lookout import Lookout
+from node.outages import list_outages
 from node.peer import Peer
 from node.rpc.errors import NOT_FOUND, RpcFault
 from node.rpc.method import Method, Param, read_int
@@ -29,6 +30,7 @@ def look(peer: Peer, *, run: int, after: int) -> dict[str, Any]:
         "cut": [str(name) for name in faults.cut_peers],
         "deaf": [str(name) for name in faults.deaf_peers],
         "slow": [str(name) for name in faults.slow_peers],
+        "outages": list_outages(faults, peer.disk),
         "clock_offset_ms": lookout.clock_offset_ms,
         "stored": [[one.tx_id.hex(), one.at_ms] for one in seen if one.tx_id is not None],
         "sealed": [
