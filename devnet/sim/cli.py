@@ -123,7 +123,7 @@ def zoo(
     bugs: Annotated[
         list[str] | None, Parameter(name="--bug", help="One of them.", negative_iterable="")
     ] = None,
-    seeds: Annotated[int | None, Parameter(help="Tried for each; else 3,000, or 200.")] = None,
+    seeds: Annotated[int | None, Parameter(help="Tried for each; else 5,000, or 200.")] = None,
     keep: Annotated[
         Path | None, Parameter(help="Folder for the smallest plan that shows each.")
     ] = None,

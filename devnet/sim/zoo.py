@@ -15,7 +15,7 @@ from devnet.sim.memo import forget
 from devnet.sim.plan import CORE, NODE, Plan
 from devnet.sim.run import Failure, run_plan
 
-SEEDS_MAX = {CORE: 3_000, NODE: 200}
+SEEDS_MAX = {CORE: 5_000, NODE: 200}
 
 
 class Patch(NamedTuple):

@@ -15,7 +15,7 @@ from devnet.virtual.cluster import VirtualCluster, run_virtual
 
 pytestmark = [pytest.mark.swarm, pytest.mark.timeout(300)]
 
-SEEDS = range(20)
+SEEDS = range(50)
 
 
 def play(root: Path, manifest: Manifest) -> list[Verdict]:
