@@ -36,7 +36,7 @@ from devnet.conditions import (
 from devnet.errors import DevnetError
 from devnet.observe import OBSERVE_S, Observer, is_settled
 from devnet.provider import Provider, call_each, find_awake, find_honest
-from devnet.remote import GONE, Remote
+from devnet.remote import GONE, SILENT, Remote
 from node.rpc.client import RpcError
 
 LOOK_S = 0.25
@@ -103,11 +103,21 @@ def judge(condition: Condition, facts: Facts) -> Finding:
 
 
 async def gather(provider: Provider, condition: Condition) -> Facts:
-    """Ask a devnet for all that a condition says something about."""
+    """Ask a devnet for all that a condition says something about.
+
+    Whoever was frozen or ended while it was asked says nothing, as if it failed: if anybody did,
+    all are asked once more.
+    """
+    facts, silent = await _gather_once(provider, condition)
+    return (await _gather_once(provider, condition))[0] if silent else facts
+
+
+async def _gather_once(provider: Provider, condition: Condition) -> tuple[Facts, set[str]]:
+    """Return the facts, and who runs and did not answer."""
     leaves = list(list_leaves(condition))
     honest, asked = find_honest(provider), find_awake(provider)
     replies = await call_each(provider, asked, _ask_status)
-    gone = _find_gone(replies)
+    gone, silent = _find_gone(replies), _find_silent(replies)
     facts = Facts(meant=honest, statuses=_drop_errors(replies))
     for leaf in leaves:
         if not isinstance(leaf, Comparison) or leaf.quantity in facts.figures:
@@ -117,6 +127,7 @@ async def gather(provider: Provider, condition: Condition) -> Facts:
         else:
             replies = await call_each(provider, asked, _choose_question(leaf.quantity))
             gone |= _find_gone(replies)
+            silent |= _find_silent(replies)
             figures = _drop_errors(replies)
         facts.figures[leaf.quantity] = figures
     facts.meant = [name for name in honest if name not in gone]
@@ -127,7 +138,7 @@ async def gather(provider: Provider, condition: Condition) -> Facts:
     if wanted.intersection(SURVEYED):
         for verdict in run_checks(await survey_devnet(provider)):
             facts.findings[verdict.name] = Finding(verdict.ok, verdict.detail)
-    return facts
+    return facts, silent
 
 
 async def look(provider: Provider, condition: Condition) -> Finding:
@@ -160,6 +171,14 @@ def _find_gone(replies: Mapping[str, Any]) -> set[str]:
         name
         for name, reply in replies.items()
         if isinstance(reply, RpcError | DevnetError) and reply.code in GONE
+    }
+
+
+def _find_silent(replies: Mapping[str, Any]) -> set[str]:
+    return {
+        name
+        for name, reply in replies.items()
+        if isinstance(reply, DevnetError) and reply.code == SILENT
     }
 
 

@@ -19,9 +19,10 @@ CALL_S = 5.0
 CLIENT_TIMEOUT_MS = 5_000
 PAGE_ITEMS = 500
 ITEMS_MAX = 100_000
+SILENT = "peer_silent"
 GONE = frozenset({"not_running", "unreachable", "unauthorized"})
 """Codes of a peer that does not run, or does not answer yet."""
-LOST = GONE | {"peer_silent"}
+LOST = GONE | {SILENT}
 """Codes of a peer that is not there, rather than of one that refuses."""
 
 
@@ -40,7 +41,7 @@ class Remote(ABC):
         """
         with trio.move_on_after(limit_s):
             return await self._call(method, params)
-        raise DevnetError("peer_silent", f"{self.name}: no answer to {method}", f"in {limit_s:g} s")
+        raise DevnetError(SILENT, f"{self.name}: no answer to {method}", f"in {limit_s:g} s")
 
     async def read_metrics(self, *, limit_s: float = CALL_S) -> str:
         """Return all metrics, in Prometheus' text format.
@@ -51,7 +52,7 @@ class Remote(ABC):
         """
         with trio.move_on_after(limit_s):
             return await self._read_metrics()
-        raise DevnetError("peer_silent", f"{self.name}: no metrics", f"in {limit_s:g} s")
+        raise DevnetError(SILENT, f"{self.name}: no metrics", f"in {limit_s:g} s")
 
     @abstractmethod
     async def _call(self, method: str, params: dict[str, Any]) -> Any:

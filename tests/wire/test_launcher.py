@@ -79,7 +79,7 @@ def noted(event: str, count: int = 1) -> Callable[[Scene], bool]:
 
 MOMENTS: dict[str, Callable[[Scene], bool]] = {
     "at_once": lambda scene: True,
-    "making": has("devnet.unfinished"),
+    "making": has("manifest.toml"),
     "genesis": has("genesis.cbor"),
     "second_peer": has("n2"),
     "made": has("devnet.json"),

@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.wire, pytest.mark.timeout(240)]
 
 SEED = 7
 WORK_S = 90.0
+SUBMISSION_EPOCHS = 20
+"""A machine that does something else answers late."""
 SOUND = "converged and nothing_lost and invariants and money and one_claim"
 
 
@@ -45,7 +47,8 @@ def expect_acknowledged(
 
 async def work(cluster: ProcessCluster, seed: int) -> None:
     devnet = cluster.devnet
-    workload = Workload.of_devnet(devnet, seed, read_genesis(devnet.genesis_path).params)
+    params = read_genesis(devnet.genesis_path).params
+    workload = Workload.of_devnet(devnet, seed, params, SUBMISSION_EPOCHS)
     await publish_all(cluster, workload.iterate(1), expect_acknowledged)
 
 
