@@ -4,13 +4,16 @@ It waits for the end of a pipe whose other end the command alone holds. The kern
 the command ends, by `kill -9` too; unless the command has let its peers go before, all that
 devnet.json names are killed, and their namespaces deleted. A process in a session of its own:
 Ctrl-C at the terminal does not reach it. Nothing is imported before it is needed, so it costs
-little while it waits.
+little while it waits. While it kills it holds a lock, for which the next command waits: it would
+find peers that are about to end.
 """
 
+import fcntl
 import os
 import sys
 from pathlib import Path
 
+LOCK = "devnet.guard"
 LET_GO = b"let go"
 
 
@@ -47,23 +50,48 @@ class Guard:
         os.waitpid(self._pid, 0)
 
 
+def wait_for_guards(root: Path) -> None:
+    """Wait until nobody ends the peers of a command that was killed; it takes moments."""
+    try:
+        with (root / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        # Never was a command killed here.
+        return
+
+
 def main() -> None:
     """Wait for the command to end; then end its peers, unless it has let them go."""
     if sys.stdin.buffer.read() == LET_GO:
         return
+    root = Path(sys.argv[1])
+    try:
+        with (root / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _end_all(root)
+    except FileNotFoundError:
+        # The directory is deleted already: nobody runs.
+        return
+
+
+def _end_all(root: Path) -> None:
+    import trio
+
     from devnet.errors import DevnetError
     from devnet.layout import Devnet
     from devnet.namespaces.network import Namespaces
     from devnet.namespaces.runner import SystemRunner
-    from devnet.processes import kill_now
+    from devnet.processes import KILL_S, is_alive, kill_now, wait_until
     from node.private_files import KeyFileError
 
     try:
-        devnet = Devnet.load(Path(sys.argv[1]))
-        kill_now(devnet.read_processes().values())
+        devnet = Devnet.load(root)
+        refs = devnet.read_processes().values()
+        kill_now(refs)
+        trio.run(wait_until, lambda: not any(map(is_alive, refs)), KILL_S)
         Namespaces(devnet, SystemRunner()).remove()
     except (DevnetError, KeyFileError):
-        # The directory is not made yet, or deleted already: nobody runs.
+        # It is half deleted: nobody runs.
         return
 
 

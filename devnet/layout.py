@@ -3,6 +3,7 @@
 ROOT/                 ./.devnet, or MINESYNC_DEVNET_DIR
   devnet.json         everything a script needs: ports, URLs, paths, process numbers (0600)
   devnet.lock         held while devnet.json is rewritten
+  devnet.guard        held while the peers of a command that was killed are ended
   devnet.unfinished   only while the directory is made or deleted: all that is in it may go
   manifest.toml       what was asked for
   genesis.cbor        the network

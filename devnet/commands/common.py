@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from devnet.cluster import ProcessCluster
 from devnet.errors import DevnetError
+from devnet.guard import wait_for_guards
 from devnet.layout import DOCUMENT, Devnet, find_root
 from devnet.manifests.fields import DURATION, BadValue, Kind
 from devnet.manifests.tables import PROCESS, Manifest
@@ -58,7 +59,8 @@ class Where:
 
     @property
     def is_there(self) -> bool:
-        """Whether a devnet is there."""
+        """Whether a devnet is there; of a command that was killed, nobody runs any more."""
+        wait_for_guards(self.root)
         return (self.root / DOCUMENT).exists()
 
     def load(self) -> Devnet:
@@ -67,6 +69,7 @@ class Where:
         Raises:
             DevnetError: `no_devnet`, `snapshots_busy`, and as `Devnet.load`.
         """
+        wait_for_guards(self.root)
         done = recover(self.root)
         if done:
             sys.stderr.write(f"minesync: {done}\n")
