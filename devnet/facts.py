@@ -7,7 +7,7 @@ does not hold, one that is about all nodes passes it over.
 
 import operator
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +117,7 @@ async def _gather_once(provider: Provider, condition: Condition) -> tuple[Facts,
     leaves = list(list_leaves(condition))
     honest, asked = find_honest(provider), find_awake(provider)
     replies = await call_each(provider, asked, _ask_status)
-    gone, silent = _find_gone(replies), _find_silent(replies)
+    gone, silent = _find_failed(replies, GONE), _find_failed(replies, {SILENT})
     facts = Facts(meant=honest, statuses=_drop_errors(replies))
     for leaf in leaves:
         if not isinstance(leaf, Comparison) or leaf.quantity in facts.figures:
@@ -126,8 +126,8 @@ async def _gather_once(provider: Provider, condition: Condition) -> tuple[Facts,
             figures = {name: one[leaf.quantity] for name, one in facts.statuses.items()}
         else:
             replies = await call_each(provider, asked, _choose_question(leaf.quantity))
-            gone |= _find_gone(replies)
-            silent |= _find_silent(replies)
+            gone |= _find_failed(replies, GONE)
+            silent |= _find_failed(replies, {SILENT})
             figures = _drop_errors(replies)
         facts.figures[leaf.quantity] = figures
     facts.meant = [name for name in honest if name not in gone]
@@ -166,19 +166,12 @@ async def _ask_status(remote: Remote) -> Any:
     return await remote.call("node_status", limit_s=OBSERVE_S)
 
 
-def _find_gone(replies: Mapping[str, Any]) -> set[str]:
+def _find_failed(replies: Mapping[str, Any], codes: Collection[str]) -> set[str]:
+    """Return the nodes whose reply is an error of one of these codes."""
     return {
         name
         for name, reply in replies.items()
-        if isinstance(reply, RpcError | DevnetError) and reply.code in GONE
-    }
-
-
-def _find_silent(replies: Mapping[str, Any]) -> set[str]:
-    return {
-        name
-        for name, reply in replies.items()
-        if isinstance(reply, DevnetError) and reply.code == SILENT
+        if isinstance(reply, RpcError | DevnetError) and reply.code in codes
     }
 
 

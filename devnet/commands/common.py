@@ -59,12 +59,13 @@ class Where:
 
     @property
     def is_there(self) -> bool:
-        """Whether a devnet is there; of a command that was killed, nobody runs any more."""
-        wait_for_guards(self.root)
+        """Whether a devnet is there."""
         return (self.root / DOCUMENT).exists()
 
     def load(self) -> Devnet:
         """Return the devnet that is there; a load that was interrupted is finished or undone first.
+
+        Of a command that was killed nobody runs any more then.
 
         Raises:
             DevnetError: `no_devnet`, `snapshots_busy`, and as `Devnet.load`.

@@ -108,21 +108,35 @@ class FaultyPeer:
         return Hello(VERSION, self._network, AGENT, self.status)
 
     async def _serve(self, stream: Stream) -> None:
-        messages = MessageStream(stream)
-        try:
-            await messages.receive(HELLO_S)
-            await messages.send(self._build_hello())
-            while True:
-                request = await messages.receive(PATIENCE_S)
-                self.requests.append(request)
-                reply = self.answer(request)
-                if inspect.isawaitable(reply):
-                    reply = await reply
-                if reply is None:
-                    return
-                await messages.send(reply)
-        except (PeerLeft, PeerFault):
-            return
+        await serve_script(stream, self._build_hello, lambda one: self.answer(one), self.requests)
+
+
+async def serve_script(
+    stream: Stream, build_hello: Callable[[], Hello], answer: Answer, requests: list[object]
+) -> None:
+    """Serve one stream as a script wants: hellos, then replies, until one is None or the peer goes.
+
+    Args:
+        stream: that a peer opened.
+        build_hello: returns what is said first.
+        answer: returns the reply to a request.
+        requests: each is added to it before it is answered.
+    """
+    messages = MessageStream(stream)
+    try:
+        await messages.receive(HELLO_S)
+        await messages.send(build_hello())
+        while True:
+            request = await messages.receive(PATIENCE_S)
+            requests.append(request)
+            reply = answer(request)
+            if inspect.isawaitable(reply):
+                reply = await reply
+            if reply is None:
+                return
+            await messages.send(reply)
+    except (PeerLeft, PeerFault):
+        return
 
 
 def say_nothing(request: object) -> None:

@@ -7,7 +7,6 @@ was acknowledged. `bench_devnet_scale sim 40` runs one of them at another size.
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -18,12 +17,13 @@ import trio
 from devnet.checks import run_checks, survey_devnet
 from devnet.cluster import ProcessCluster
 from devnet.commands.common import with_devnet
+from devnet.conditions import parse_condition
+from devnet.facts import wait_for
 from devnet.faults import heal, partition
 from devnet.founding import found, make_manifest
 from devnet.layout import Devnet
 from devnet.load import Workload, publish_all
 from devnet.manifests.tables import OBSERVER, PROCESS, PROVIDERS, SIM
-from devnet.observe import Observer
 from devnet.provider import Provider
 from devnet.virtual.cluster import VirtualCluster, run_virtual
 from node.network import read_genesis
@@ -44,7 +44,6 @@ CUT_EPOCHS = 10
 WORKERS_MAX = 10
 """Five validators and five miners: with more miners the work grows, not the network."""
 PATIENCE_S = 300.0
-POLL_S = 0.25
 
 
 def make(root: Path, provider: str, count: int) -> Devnet:
@@ -77,15 +76,10 @@ def measure_lone_starts_s(folder: Path, count: int) -> float:
     return run_virtual(make(folder / "lone", SIM, 1), begin) * count
 
 
-async def wait_for_epoch(provider: Provider, epoch: int, only: Callable[[str], bool]) -> None:
-    """Wait until each chosen node has sealed an epoch."""
-    observer = Observer(provider)
-    with trio.fail_after(PATIENCE_S):
-        while True:
-            views = await observer.look_at_peers()
-            if all(view.epoch >= epoch for view in views if only(view.name)):
-                return
-            await trio.sleep(POLL_S)
+async def wait(provider: Provider, condition: str) -> None:
+    """Wait until a condition holds, in the language of manifests."""
+    finding = await wait_for(provider, parse_condition(condition), PATIENCE_S)
+    assert finding.ok, finding.detail
 
 
 async def read_epoch(provider: Provider, name: str) -> int:
@@ -117,12 +111,12 @@ async def work(provider: Provider, start_limit_s: float, memory_limit_mib: float
     publications = Workload.of_devnet(provider.devnet, SEED, params).iterate(TASKS)
     done = await publish_all(provider, publications, lambda publication, result: None)
     cut_at = await read_epoch(provider, names[0])
-    await wait_for_epoch(provider, cut_at + CUT_EPOCHS, lambda name: name == names[0])
+    await wait(provider, f"epoch >= {cut_at + CUT_EPOCHS} on {names[0]}")
     behind = await read_epoch(provider, names[1])
     begun_s, begun_virtual_s = perf_counter(), trio.current_time()
     await heal(provider)
     target = await read_epoch(provider, names[0]) + 1
-    await wait_for_epoch(provider, target, lambda name: True)
+    await wait(provider, f"epoch >= {target}")
     healed_s, wall_s = trio.current_time() - begun_virtual_s, perf_counter() - begun_s
     verdicts = run_checks(await survey_devnet(provider))
     report(

@@ -1,8 +1,7 @@
 """A peer that says what a test wants, true or not, and honest peers beside it in virtual time."""
 
-import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -11,13 +10,13 @@ from typing import Any
 
 import trio
 
+from devnet.testing.faulty_peer import Answer, serve_script
 from node.sync.manager import PROTOCOL_ID
 from node.sync.server import Server
-from node.sync.wire import MessageStream, PeerLeft
+from node.sync.wire import MessageStream
 from node.transport.base import PeerName, Stream
 from node.transport.memory import MemoryNetwork, MemoryTransport
 from node.verifier import Verifier
-from protocol.errors import PeerFault
 from protocol.genesis import Genesis
 from protocol.messages import (
     SCOPE_OPEN,
@@ -47,8 +46,6 @@ from storage.store import Store
 from tests.support.chains import a_state
 from tests.support.peers import TestPeer, a_genesis, a_signer
 
-Answer = Callable[[object], object | Awaitable[object]]
-
 
 def a_status(genesis: Genesis) -> Status:
     """Return the status of a peer that has nothing yet."""
@@ -67,9 +64,13 @@ class Liar:
         self.genesis = genesis
         self.answer = answer
         self.status = status
-        self.asked: Counter[str] = Counter()
         self.requests: list[object] = []
         self.transport: MemoryTransport
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How often it was asked, by the name of the message."""
+        return Counter(type(request).__name__ for request in self.requests)
 
     def build_hello(self) -> Hello:
         """Return the first message, both ways."""
@@ -77,22 +78,7 @@ class Liar:
 
     async def serve(self, stream: Stream) -> None:
         """Answer one stream."""
-        messages = MessageStream(stream)
-        try:
-            await messages.receive(60)
-            await messages.send(self.build_hello())
-            while True:
-                request = await messages.receive(600)
-                self.asked[type(request).__name__] += 1
-                self.requests.append(request)
-                reply = self.answer(request)
-                if inspect.isawaitable(reply):
-                    reply = await reply
-                if reply is None:
-                    return
-                await messages.send(reply)
-        except (PeerLeft, PeerFault):
-            return
+        await serve_script(stream, self.build_hello, lambda one: self.answer(one), self.requests)
 
     @asynccontextmanager
     async def talk_to(self, peer: str) -> AsyncIterator[MessageStream]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from devnet.testing.faulty_peer import Answer
 from node.sync.fetching import LINK_REST_S, REPLY_TIMEOUT_S, TURN_S
 from node.sync.manager import PACE_S
 from node.sync.peers import REST_MOST_S, SyncReason
@@ -29,7 +30,6 @@ from storage.store import Store
 from tests.support.chains import a_state, publish, publish_chain
 from tests.support.peers import TestPeer, a_signer, wait_until
 from tests.support.scripted import (
-    Answer,
     a_seal_over,
     a_status,
     a_village,
